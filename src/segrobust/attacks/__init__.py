@@ -1,0 +1,1 @@
+"""Attacks: objective x views x update, one loop; ``recipes`` names the compositions."""

@@ -1,0 +1,1 @@
+"""The command line: parse at the door, call one function, print."""

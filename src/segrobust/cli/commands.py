@@ -1,0 +1,137 @@
+"""What the commands do, behind the parser; heavy imports happen inside."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segrobust.errors import UsageError
+
+if TYPE_CHECKING:
+    from segrobust.benchmark.config import RunConfig
+
+
+def attack_photos(
+    photos: Sequence[Path],
+    config_file: Path | None,
+    flags: dict[str, Any],
+    steps: int | None,
+    parameters: Sequence[str],
+    controls: bool,
+    out: Path | None,
+    progress: bool,
+) -> int:
+    """Run attacks and print the table; the exit code is 4 when an item failed."""
+    config = _resolve(photos, config_file, flags, steps, parameters, controls)
+    from segrobust.benchmark.run import run
+    from segrobust.cli.progress import make_listener
+    from segrobust.report.tables import results_text
+
+    folder = out or Path("runs") / f"{Path(config.model).name}-{config.attacks[0]}"
+    with make_listener(progress) as listener:
+        results = run(config, folder, listener, command=["segrobust", *sys.argv[1:]])
+    click.echo(results_text(results))
+    failures = len(results["failures"])
+    click.echo(f"\nsaved {folder}" + (f" ({failures} items failed)" if failures else ""))
+    return 4 if failures else 0
+
+
+def _resolve(
+    photos: Sequence[Path],
+    config_file: Path | None,
+    flags: dict[str, Any],
+    steps: int | None,
+    parameters: Sequence[str],
+    controls: bool,
+) -> "RunConfig":
+    """Settings from the file, overridden by the flags."""
+    from segrobust.benchmark.config import CONTROLS, parse_config, read_config
+
+    values: dict[str, Any] = read_config(config_file).model_dump() if config_file else {}
+    values.update(flags)
+    if photos:
+        values["photos"] = [str(p) for p in photos]
+    if not values.get("photos"):
+        raise UsageError("no photos: name files or folders, e.g. 'segrobust attack examples'")
+    changed = dict(values.get("parameters", {})) | dict(_parameter(text) for text in parameters)
+    if steps is not None:
+        changed["steps"] = steps
+    values["parameters"] = changed
+    if controls:
+        values["attacks"] = [*values.get("attacks", ["rga"]), *CONTROLS]
+    return parse_config(values, str(config_file) if config_file else "settings")
+
+
+def _parameter(text: str) -> tuple[str, float | int | str]:
+    """``key=value``; the value may be a number or a fraction such as 2/255."""
+    key, equals, value = text.partition("=")
+    if not equals or not key or not value:
+        raise UsageError(f"--set takes key=value, got {text!r}")
+    from fractions import Fraction
+
+    try:
+        return key, int(value)
+    except ValueError:
+        pass
+    try:
+        return key, float(Fraction(value))
+    except (ValueError, ZeroDivisionError):
+        return key, value
+
+
+def verify_folder(folder: Path, tolerance: float) -> int:
+    """Verify a run folder; the exit code is 6 when something differs."""
+    from segrobust.benchmark.verify import verify
+
+    problems = verify(folder, tolerance=tolerance, on_record=lambda name: click.echo(f"measuring {name}", err=True))
+    for problem in problems:
+        click.echo(f"differs: {problem}")
+    click.echo(f"FAILED: {len(problems)} differences in {folder}" if problems else f"ok: {folder} is as recorded")
+    return 6 if problems else 0
+
+
+def list_models(as_json: bool) -> None:
+    """Print the model table."""
+    from segrobust.models.registry import entries
+
+    if as_json:
+        click.echo(json.dumps([{**vars(e), "capabilities": list(e.capabilities)} for e in entries()], indent=1))
+        return
+    header = ["name", "family", "parameters", "can do", "licence", "weights"]
+    rows = [
+        [e.name, e.family, f"{e.parameters / 1e6:.1f} M", " ".join(e.capabilities), e.licence, e.source]
+        for e in entries()
+    ]
+    _print_columns(header, rows)
+    click.echo("\nor a folder with a transformers SamModel (config.json, model.safetensors)")
+
+
+def list_attacks(as_json: bool) -> None:
+    """Print the attacks with their parameters."""
+    import inspect
+
+    from segrobust.attacks.recipes import RECIPES
+
+    table: list[dict[str, Any]] = []
+    for name, make in RECIPES.items():
+        defaults = {k: p.default for k, p in inspect.signature(make).parameters.items() if k != "name"}
+        first = (getattr(make, "func", make).__doc__ or "").splitlines()[0]
+        table.append({"name": name, "summary": first, "parameters": defaults})
+    if as_json:
+        click.echo(json.dumps(table, indent=1))
+        return
+    rows = [[e["name"], ", ".join(f"{k}={_short(v)}" for k, v in e["parameters"].items())] for e in table]
+    _print_columns(["name", "parameters (change with --set)"], rows)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _print_columns(header: list[str], rows: list[list[str]]) -> None:
+    widths = [max(len(r[i]) for r in [header, *rows]) for i in range(len(header))]
+    for row in [header, *rows]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,179 @@
+"""Score one adversarial photo against its clean original, through a segmenter.
+
+Two references, never mixed: *clean* scores against the model's own answers on the original photo (prompts drawn
+from its own masks), *annotation* against annotated masks (prompts drawn from those). The same prompts for every attack.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from segrobust.errors import NoMasksError
+from segrobust.evaluation.metrics import (
+    PromptScores,
+    matched_miou,
+    max_linf_255,
+    prompt_ious,
+    psnr,
+    ssim,
+    summarise_by_kind,
+)
+from segrobust.evaluation.prompts import by_predicted_iou, draw_prompts
+from segrobust.models.base import EverythingSettings, Segmenter
+from segrobust.models.geometry import to_tensor
+from segrobust.randomness import stream
+from segrobust.regions.everything import segment_everything
+from segrobust.types import Image, Masks, Prompts
+
+PartScores = Mapping[str, PromptScores]
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """How prompts are drawn (RGA's and UAD's protocol).
+
+    Attributes:
+        masks: the first so many masks of a photo are asked for.
+        points: per mask, drawn uniformly inside.
+        boxes: per mask, the mask's box with sides scaled by U(0.9, 1.1).
+    """
+
+    masks: int = 10
+    points: int = 5
+    boxes: int = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Prompts and the masks they should give.
+
+    Attributes:
+        kind: ``clean`` or ``annotation``.
+        prompts: points first, then boxes.
+        masks: the right answer to each prompt, in the prompts' order.
+    """
+
+    kind: str
+    prompts: Prompts
+    masks: Masks
+
+
+@dataclass(frozen=True, eq=False)
+class CleanSide:
+    """Everything about a photo that all attacks share.
+
+    Attributes:
+        image: the original.
+        masks: what segment everything finds on it, by predicted IoU.
+        references: by kind.
+    """
+
+    image: Image
+    masks: Masks
+    references: Mapping[str, Reference]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one photo's attack did.
+
+    Attributes:
+        references: prompt scores by reference kind, then by part: ``all``, ``points``, ``boxes``.
+        masks_clean: masks that segment everything finds on the original.
+        masks_found: on the scored photo.
+        masks_matched_miou: mean IoU of the original's masks with their Hungarian partners on the scored photo.
+        max_linf_255: largest difference of a pixel value, of 255.
+        psnr: dB.
+        ssim: in [-1, 1].
+    """
+
+    references: Mapping[str, PartScores]
+    masks_clean: int
+    masks_found: int
+    masks_matched_miou: float
+    max_linf_255: int
+    psnr: float
+    ssim: float
+
+
+@torch.no_grad()
+def answer(segmenter: Segmenter, image: Image, prompts: Prompts) -> Masks:
+    """The segmenter's single-mask answer to every prompt, points first, at the photo's resolution."""
+    embedding = segmenter.embed(to_tensor(image.pixels))
+    return segmenter.masks(embedding, prompts, multimask=False).choose("single")
+
+
+def clean_side(
+    segmenter: Segmenter,
+    image: Image,
+    *,
+    seed: int = 0,
+    annotation: Masks | None = None,
+    prompts: PromptSettings | None = None,
+    everything: EverythingSettings | None = None,
+) -> CleanSide:
+    """Segment the original, draw the prompts, and record the right answers.
+
+    Args:
+        segmenter: the model under test.
+        image: the original photo.
+        seed: prompts come from the stream (seed, photo, reference kind); attacks and models cannot change them.
+        annotation: annotated masks, if the photo has them; the first ``prompts.masks`` in the order given are used.
+        prompts: how to draw them.
+        everything: segment-everything settings (None: the segmenter's own).
+
+    Raises:
+        NoMasksError: segment everything found nothing, so there is nothing to ask for.
+    """
+    how = prompts or PromptSettings()
+    masks = by_predicted_iou(segment_everything(segmenter, image, everything))
+    if not len(masks):
+        raise NoMasksError(f"{image.name}: the model finds no masks on the photo, so there is nothing to score")
+    own = _draw(masks, image, seed, "clean", how)
+    references = {"clean": Reference("clean", own, answer(segmenter, image, own))}
+    if annotation is not None and len(annotation):
+        asked = _draw(annotation, image, seed, "annotation", how)
+        which = [*asked.point_masks.tolist(), *asked.box_masks.tolist()]
+        references["annotation"] = Reference("annotation", asked, annotation.select(which))
+    return CleanSide(image, masks, references)
+
+
+def _draw(masks: Masks, image: Image, seed: int, kind: str, how: PromptSettings) -> Prompts:
+    generator = stream(seed, image.fingerprint, "prompts", kind)
+    return draw_prompts(masks, generator, limit=how.masks, points_per_mask=how.points, boxes_per_mask=how.boxes)
+
+
+def evaluate(
+    segmenter: Segmenter, clean: CleanSide, scored: Image, *, everything: EverythingSettings | None = None
+) -> tuple[Scores, Masks]:
+    """Score a photo that should look like ``clean.image``: the adversarial one, or the original itself.
+
+    Returns:
+        The scores, and the masks that segment everything finds on the scored photo.
+
+    Raises:
+        ValueError: the two photos differ in size.
+    """
+    found = segment_everything(segmenter, scored, everything)
+    scores = Scores(
+        references={kind: score_prompts(segmenter, ref, scored) for kind, ref in clean.references.items()},
+        masks_clean=len(clean.masks),
+        masks_found=len(found),
+        masks_matched_miou=matched_miou(clean.masks, found),
+        max_linf_255=max_linf_255(clean.image.pixels, scored.pixels),
+        psnr=psnr(clean.image.pixels, scored.pixels),
+        ssim=ssim(clean.image.pixels, scored.pixels),
+    )
+    return scores, found
+
+
+def score_prompts(segmenter: Segmenter, reference: Reference, scored: Image) -> PartScores:
+    """IoU of the answers on the scored photo with the reference's masks.
+
+    Empty masks: against the clean prediction, empty on both sides counts 1, on one side 0; against an annotation,
+    an empty annotated mask is skipped and counted.
+    """
+    answers = answer(segmenter, scored, reference.prompts)
+    ious = prompt_ious(reference.masks, answers, both_empty=1.0 if reference.kind == "clean" else None)
+    return summarise_by_kind(ious, reference.prompts)

@@ -1,0 +1,1 @@
+"""Photos, masks and files, in and out."""

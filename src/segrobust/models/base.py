@@ -1,0 +1,182 @@
+"""What every segmenter offers, whatever its family."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segrobust.errors import CapabilityError
+from segrobust.models.geometry import Geometry
+from segrobust.types import Bools, Floats, Masks, Prompts, encode_mask
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a model can do.
+
+    Attributes:
+        gradient: gradients reach the pixels.
+        points: takes point prompts.
+        boxes: takes box prompts.
+        everything: can segment without prompts.
+    """
+
+    gradient: bool
+    points: bool
+    boxes: bool
+    everything: bool
+
+    def names(self) -> tuple[str, ...]:
+        """The capabilities that are present."""
+        return tuple(name for name, value in vars(self).items() if value)
+
+
+@dataclass(frozen=True)
+class EverythingSettings:
+    """Settings of segment everything; the defaults are those of SAM's automatic mask generator.
+
+    A model whose predicted IoU is calibrated differently carries its own.
+
+    Attributes:
+        points_per_side: the prompt grid is this many points squared.
+        points_per_batch: prompts decoded at a time.
+        predicted_iou_threshold: masks below it are dropped.
+        stability_threshold: masks whose stability score is below it are dropped.
+        stability_offset: how far the logit threshold is moved for the stability score.
+        box_nms_threshold: of two masks whose boxes overlap more, the one with the lower predicted IoU goes.
+        crop_layers: 0 = the whole photo only; layer i adds 4**i crops.
+        crop_overlap: overlap of neighbouring crops as a share of the crop.
+        crop_nms_threshold: box NMS between crops; the smaller crop wins.
+        crop_points_divisor: layer i's grid has ``points_per_side / divisor**i`` points per side.
+        min_region_area: pixels; smaller islands and holes are removed (0 = leave them).
+    """
+
+    points_per_side: int = 32
+    points_per_batch: int = 64
+    predicted_iou_threshold: float = 0.88
+    stability_threshold: float = 0.95
+    stability_offset: float = 1.0
+    box_nms_threshold: float = 0.7
+    crop_layers: int = 0
+    crop_overlap: float = 512 / 1500
+    crop_nms_threshold: float = 0.7
+    crop_points_divisor: int = 1
+    min_region_area: int = 0
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """One photo (or several of one size), embedded.
+
+    Attributes:
+        features: ``(B, C, h, w)``; differentiable to the pixels where the family allows it.
+        geometry: how the photo lies in the model's input.
+    """
+
+    features: Tensor
+    geometry: Geometry
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer to n prompts.
+
+    Attributes:
+        logits: ``(n, k, h, w)`` low-resolution mask logits; k is 1, or 3 with ``multimask``.
+        predicted_iou: ``(n, k)``, the model's own estimate.
+        geometry: how to bring the logits back to the photo.
+    """
+
+    logits: Tensor
+    predicted_iou: Tensor
+    geometry: Geometry
+
+    def choose(self, rule: str = "single") -> Masks:
+        """One mask per prompt, at the photo's resolution, compressed.
+
+        Args:
+            rule: ``single`` (k must be 1) or ``best`` (the highest predicted IoU of the k).
+        """
+        n, k = self.predicted_iou.shape
+        if rule == "single" and k != 1:
+            raise ValueError(f"rule 'single' needs one mask per prompt, got {k}")
+        if rule not in ("single", "best"):
+            raise ValueError(f"rule must be 'single' or 'best', got {rule!r}")
+        which = self.predicted_iou.argmax(dim=1)
+        rles = [encode_mask(self.full_mask(i, int(which[i]))) for i in range(n)]
+        scores = self.predicted_iou.gather(1, which[:, None])[:, 0].double().cpu().numpy()
+        return Masks.from_rles(self.geometry.original, rles, predicted_iou=scores)
+
+    def full_mask(self, prompt: int, choice: int) -> Bools:
+        """One mask ``(H, W)`` bool at the photo's resolution (logit > 0)."""
+        full = self.geometry.restore(self.logits[prompt : prompt + 1, choice : choice + 1].float())
+        mask: Bools = (full[0, 0] > 0).cpu().numpy()
+        return mask
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A model that can be attacked, or scored, or both."""
+
+    name: str
+    capabilities: Capabilities
+    everything: EverythingSettings
+
+    def embed(self, images: Tensor) -> Embedding:
+        """Embed original-resolution photos ``(B, 3, H, W)`` float32 in [0, 1]; all of one size."""
+        ...
+
+    def masks(self, embedding: Embedding, prompts: Prompts, *, multimask: bool = False) -> Prediction:
+        """Answer prompts on a single embedded photo, points first, then boxes."""
+        ...
+
+
+@runtime_checkable
+class WhiteBox(Segmenter, Protocol):
+    """A segmenter whose way from the pixels to the embedding is open.
+
+    ``embed`` is ``encode(prepare(resize(images)))``. Attacks need the three apart: scale copies act on resized
+    pixels, geometric views on the prepared input, and the resize (linear) is done once for all copies.
+    """
+
+    device: torch.device
+
+    def geometry(self, size: tuple[int, int]) -> Geometry:
+        """How a photo of ``size`` (height, width) lies in the model's input."""
+        ...
+
+    def resize(self, images: Tensor) -> Tensor:
+        """Photos ``(B, 3, H, W)`` in [0, 1] to the model's resolution, unpadded; linear."""
+        ...
+
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """Resized pixels in [0, 1] to the normalised, padded input ``(B, 3, S, S)``."""
+        ...
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Prepared input to features ``(B, C, h, w)``."""
+        ...
+
+
+def require_white_box(segmenter: Segmenter) -> WhiteBox:
+    """The same segmenter, known to have gradients.
+
+    Raises:
+        CapabilityError: it is a black box.
+    """
+    if not segmenter.capabilities.gradient or not isinstance(segmenter, WhiteBox):
+        raise CapabilityError(
+            f"model {segmenter.name!r} gives no gradients, so it cannot be attacked directly; "
+            "attack a surrogate such as 'nano' and score the saved photos on this model"
+        )
+    return segmenter
+
+
+def prompt_arrays(prompts: Prompts, geometry: Geometry) -> tuple[Floats, Floats]:
+    """Points ``(p, 2)`` and boxes ``(b, 4)`` of the prompts in model pixels."""
+    points = geometry.to_model(prompts.points)
+    corners: NDArray[np.float64] = prompts.boxes.reshape(-1, 2, 2)
+    return points, geometry.to_model(corners).reshape(-1, 4)

@@ -1,0 +1,1 @@
+"""Segment everything, and the guide maps made from what it finds."""

@@ -1,0 +1,90 @@
+"""The aggregates of a run as Markdown tables that can be pasted anywhere."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with padded columns: the first left-aligned, the rest right-aligned."""
+    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|"
+    return "\n".join([line(header), rule, *(line(r) for r in rows)])
+
+
+def results_text(results: Mapping[str, Any]) -> str:
+    """Everything a reader needs beside the numbers (rule 3 of the house), and the tables."""
+    parts = [_headline(results)]
+    for kind, title in (
+        ("clean_reference", "Reference: the model's own answers on the original photo"),
+        ("annotation_reference", "Reference: the annotation beside the photo"),
+    ):
+        rows = [r for r in results["rows"] if kind in r]
+        if rows:
+            asked = rows[0][kind]["all"]
+            skipped = f", {asked['skipped']} skipped (empty)" if asked["skipped"] else ""
+            counted = f"{rows[0][kind]['photos']} photos, {asked['n']} prompts{skipped}"
+            parts.append(f"{title} ({counted})\n\n{_prompt_table(rows, kind)}")
+    rows = [r for r in results["rows"] if r["photos"]]
+    if rows:
+        parts.append(f"The saved photos and segment everything (means over photos)\n\n{_photo_table(rows)}")
+    parts += [f"failed: {f['image']}, {f['attack']}: {f['error']}" for f in results["failures"]]
+    return "\n\n".join(parts)
+
+
+def _headline(results: Mapping[str, Any]) -> str:
+    plan = results["prompts_per_photo"]
+    text = (
+        f"model {results['model']}, white box, protocol {results['protocol']}, L-infinity {results['epsilon']}, "
+        f"seed {results['seed']}, {results['photos']} photos; first {plan['masks']} masks, {plan['points']} points and "
+        f"{plan['boxes']} boxes each, single-mask answers"
+    )
+    return text + (f"\n{results['licence']}" if results.get("licence") else "")
+
+
+def _prompt_table(rows: Sequence[Row], kind: str) -> str:
+    header = ["attack", "mIoU ↑", "points", "boxes", "ASR@50 ↓", "ASR@10 ↓"]
+    lines = []
+    for row in rows:
+        scores = row[kind]
+        lines.append(
+            [
+                row["attack"],
+                *(_share(scores[part]["miou"], 3) for part in ("all", "points", "boxes")),
+                *(_percent(scores["all"][key]) for key in ("asr50", "asr10")),
+            ]
+        )
+    return markdown_table(header, lines)
+
+
+def _photo_table(rows: Sequence[Row]) -> str:
+    header = ["attack", "masks", "matched mIoU ↑", "max diff /255", "PSNR dB", "SSIM", "gradients", "s/photo"]
+    lines = []
+    for row in rows:
+        lines.append(
+            [
+                row["attack"],
+                f"{row['masks_found']:.1f}",
+                _share(row["masks_matched_miou"], 3),
+                str(row["max_linf_255"]),
+                _share(row["psnr"], 1),
+                _share(row["ssim"], 4),
+                str(row["encoder_backward"] // row["photos"]),
+                _share(row["seconds"], 1),
+            ]
+        )
+    return markdown_table(header, lines)
+
+
+def _share(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"

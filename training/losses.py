@@ -1,0 +1,51 @@
+"""Training losses."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def mask_losses(logits: Tensor, iou: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """BCE + dice of the masks and squared error of the predicted IoUs.
+
+    Args:
+        logits: ``(B, P, 4, h, w)``, the single-mask token first.
+        iou: ``(B, P, 4)`` predicted.
+        targets: ``(B, P, h, w)`` in [0, 1].
+
+    Returns:
+        Multimask loss (minimum over three + 0.1 mean), single-mask loss, IoU loss, mean best-of-three IoU.
+    """
+    truth = targets[:, :, None].expand_as(logits)
+    bce = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((-1, -2))
+    share = logits.sigmoid()
+    overlap = (share * truth).sum((-1, -2))
+    dice = 1 - (2 * overlap + 1) / (share.sum((-1, -2)) + truth.sum((-1, -2)) + 1)
+    each = bce + dice
+    with torch.no_grad():
+        hard, real = logits > 0, truth > 0.5
+        true_iou = (hard & real).sum((-1, -2)) / (hard | real).sum((-1, -2)).clamp(min=1)
+    multi = each[:, :, 1:]
+    multi_loss = (multi.min(-1).values + 0.1 * multi.mean(-1)).mean()
+    quality = (iou - true_iou).square().mean()
+    return multi_loss, each[:, :, 0].mean(), quality, true_iou[:, :, 1:].max(-1).values.mean()
+
+
+def affinity_loss(embedding: Tensor, tokens: Tensor, calibration: Tensor, pick: Tensor) -> Tensor:
+    """For pairs of embedding tokens of a photo: same region or not, from their scaled cosine; balanced logistic.
+
+    Args:
+        embedding: ``(B, C, h, w)``.
+        tokens: ``(B, h * w)`` region numbers, 0 = unknown (left out).
+        calibration: scale and offset of the cosine.
+        pick: ``(n,)`` the tokens to pair with each other; all of them would cost as much as the encoder.
+    """
+    unit = F.normalize(embedding.flatten(2)[..., pick].float(), dim=1)
+    tokens = tokens[:, pick]
+    logits = calibration[0] * (unit.transpose(1, 2) @ unit) + calibration[1]
+    known = (tokens[:, :, None] > 0) & (tokens[:, None] > 0)
+    same = known & (tokens[:, :, None] == tokens[:, None])
+    different = known & ~same
+    positive = (F.softplus(-logits) * same).sum() / same.sum().clamp(min=1)
+    negative = (F.softplus(logits) * different).sum() / different.sum().clamp(min=1)
+    return 0.5 * (positive + negative)
