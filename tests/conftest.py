@@ -2,11 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from runs import Silent, configure, make_photo, make_tiny_model
 
+from segrobust.benchmark.config import CONTROLS
+from segrobust.benchmark.run import run
+from segrobust.io.sa1b import write_sa1b
 from segrobust.models import load
 from segrobust.models.base import WhiteBox
+from segrobust.types import Masks
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,3 +36,24 @@ def golden() -> Path:
 def tiny_sam(golden: Path) -> WhiteBox:
     """A SAM of 256 px with random weights; shared, so leave it as it is."""
     return load(str(golden / "tiny-sam"), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder for quick runs."""
+    return make_tiny_model(golden / "tiny-sam", tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with controls on the photos ``a`` and ``b`` (``b`` is annotated); copy it before you change it.
+
+    Next to the folder ``out`` lie the photos.
+    """
+    home = tmp_path_factory.mktemp("finished")
+    photos = [make_photo(home / "a.png", 1), make_photo(home / "b.png", 2, (40, 30))]
+    dense = np.zeros((3, 40, 30), np.bool_)
+    dense[0, 5:20, 5:25], dense[1, 25:, :15] = True, True  # the third is empty
+    write_sa1b(home / "b.json", Masks.from_dense(dense), "b.png")
+    run(configure(tiny_model, *photos, attacks=("rga", *CONTROLS)), home / "out", Silent())
+    return home / "out"

@@ -24,8 +24,8 @@ class Batch:
         pixels: ``(B, 3, S, S)`` normalised.
         points: ``(B, P1, N, 2)`` xy in model pixels, with ``labels`` ``(B, P1, N)`` (1 inside, 0 outside, -1 unused).
         boxes: ``(B, P2, 4)`` xyxy, or None.
-        targets: ``(B, P1 + P2, S / 2, S / 2)`` share of each low-resolution pixel inside the asked region.
-        tokens: ``(B, (S / 8)**2)`` region number at each embedding token, 0 = unknown.
+        targets: ``(B, P1 + P2, S / 4, S / 4)`` share of each low-resolution pixel inside the asked region.
+        tokens: ``(B, (S / 16)**2)`` region number at each embedding token, 0 = unknown.
     """
 
     pixels: Tensor
@@ -62,7 +62,7 @@ class Sampler:
         regions = torch.from_numpy(np.stack([s[1] for s in samples]).astype(np.int64))
         asked = torch.from_numpy(np.stack([s[2] for s in samples]).astype(np.int64))
         masks = regions[:, None] == asked[:, :, None, None]
-        targets = torch.nn.functional.avg_pool2d(masks.float(), 2)
+        targets = torch.nn.functional.avg_pool2d(masks.float(), 4)
         half = prompts if several_points else prompts // 2
         shots = 5 if several_points else 1
         points, labels, boxes = [], [], []
@@ -78,7 +78,7 @@ class Sampler:
             labels=torch.from_numpy(np.array(labels, np.int64)),
             boxes=torch.from_numpy(np.array(boxes, np.float32)) if half < prompts else None,
             targets=targets,
-            tokens=regions[:, 4::8, 4::8].flatten(1),
+            tokens=regions[:, 8::16, 8::16].flatten(1),
         )
 
     def _image(self, scene_share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -31,17 +31,15 @@ def mask_losses(logits: Tensor, iou: Tensor, targets: Tensor) -> tuple[Tensor, T
     return multi_loss, each[:, :, 0].mean(), quality, true_iou[:, :, 1:].max(-1).values.mean()
 
 
-def affinity_loss(embedding: Tensor, tokens: Tensor, calibration: Tensor, pick: Tensor) -> Tensor:
-    """For pairs of embedding tokens of a photo: same region or not, from their scaled cosine; balanced logistic.
+def affinity_loss(embedding: Tensor, tokens: Tensor, calibration: Tensor) -> Tensor:
+    """For all pairs of embedding tokens of a photo: same region or not, from their scaled cosine; balanced logistic.
 
     Args:
         embedding: ``(B, C, h, w)``.
         tokens: ``(B, h * w)`` region numbers, 0 = unknown (left out).
         calibration: scale and offset of the cosine.
-        pick: ``(n,)`` the tokens to pair with each other; all of them would cost as much as the encoder.
     """
-    unit = F.normalize(embedding.flatten(2)[..., pick].float(), dim=1)
-    tokens = tokens[:, pick]
+    unit = F.normalize(embedding.flatten(2).float(), dim=1)
     logits = calibration[0] * (unit.transpose(1, 2) @ unit) + calibration[1]
     known = (tokens[:, :, None] > 0) & (tokens[:, None] > 0)
     same = known & (tokens[:, :, None] == tokens[:, None])

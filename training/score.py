@@ -1,89 +1,135 @@
-"""Score an embedded model on the BSDS500 test photos: the numbers of its card.
+"""Score a model on annotated photos that were never trained on: the numbers of its card.
 
-python training/score.py --data DATA [--weights FOLDER]
+    python training/score.py --data DATA [--model nano] [--out card.json]
+
+Regions of more than 1 % of the photo; for each the exact box, one point drawn uniformly inside, and the point
+farthest from the region's edge. All three masks and the single mask are scored at the photo's resolution.
 """
 
+import argparse
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from photos import Annotated, bsds
+from photos import bsds
+from scipy.ndimage import distance_transform_edt
+from scipy.stats import spearmanr
+from torch import Tensor
 from torch.nn import functional as F
 
+from segrobust.io.images import read_image
+from segrobust.io.sa1b import read_sa1b
+from segrobust.models import load
+from segrobust.models.base import WhiteBox
+from segrobust.models.geometry import to_tensor
 from segrobust.models.nano import NanoSam
+from segrobust.models.sam import SamSegmenter
+from segrobust.randomness import stream
+from segrobust.types import Prompts
 
 MIN_REGION = 0.01
+CHUNK = 32
 
 
-def prompts_of(photo: Annotated, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One uniformly drawn point and the exact box of every region above 1 % of the photo, of every annotator.
-
-    Returns:
-        points ``(n, 2)`` xy, boxes ``(n, 4)`` xyxy, masks ``(n, H, W)`` bool.
-    """
-    points, boxes, masks = [], [], []
-    for regions in photo.maps:
-        numbers, counts = np.unique(regions, return_counts=True)
-        for number in numbers[(counts > MIN_REGION * regions.size) & (numbers > 0)]:
-            mask = regions == number
-            rows, columns = np.nonzero(mask)
-            pick = rng.integers(len(rows))
-            points.append((columns[pick], rows[pick]))
-            boxes.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
-            masks.append(mask)
-    return np.array(points, np.float32), np.array(boxes, np.float32), np.array(masks)
+def bsds_test(data: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, pixels and masks ``(n, H, W)`` of the BSDS500 test photos: the regions of every annotator."""
+    for name, photo in bsds(data / "bsds500", ("test",)):
+        masks = [m == r for m in photo.maps for r in np.unique(m[m > 0])]
+        yield name, photo.image, np.stack([m for m in masks if m.mean() > MIN_REGION])
 
 
-def _iou(logits: torch.Tensor, scale: float, truth: torch.Tensor) -> torch.Tensor:
-    height, width = truth.shape[-2:]
-    side = logits.shape[-1] * 2
-    full = F.interpolate(logits.float(), (side, side), mode="bilinear", align_corners=False)
-    full = full[..., : round(height * scale), : round(width * scale)]
-    found = F.interpolate(full, (height, width), mode="bilinear", align_corners=False) > 0
+def sa1b(data: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The same of the annotated SA-1B photos, shrunk to 768 px to bound the time."""
+    for path in sorted((data / "sa1b").glob("*.jpg")):
+        image = read_image(path)
+        masks = read_sa1b(path.with_suffix(".json"), size=image.size)
+        scale = 768 / max(image.size)
+        size = (round(image.height * scale), round(image.width * scale))
+        pixels = F.interpolate(to_tensor(image.pixels)[None], size, mode="bilinear", antialias=True)[0]
+        dense = [_shrink(m, size) for m in masks]
+        kept = np.stack([m for m in dense if m.mean() > MIN_REGION])
+        yield path.stem, (pixels.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8), kept
+
+
+def _shrink(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    small = F.interpolate(torch.from_numpy(mask)[None, None].float(), size, mode="area")
+    return (small[0, 0] > 0.5).numpy()
+
+
+def prompts_for(name: str, masks: np.ndarray) -> dict[str, Prompts]:
+    """Boxes, uniform points and centre points that ask for the masks."""
+    draw = stream(0, "score", name)
+    points, centres, boxes = [], [], []
+    for mask in masks:
+        rows, columns = np.nonzero(mask)
+        pick = draw.integers(len(rows))
+        points.append((columns[pick], rows[pick]))
+        depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        y, x = np.unravel_index(depth.argmax(), depth.shape)
+        centres.append((x, y))
+        boxes.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    return {"point": Prompts.of(points=points), "centre": Prompts.of(points=centres), "box": Prompts.of(boxes=boxes)}
+
+
+def _part(prompts: Prompts, start: int) -> Prompts:
+    return Prompts.of(points=prompts.points[start : start + CHUNK], boxes=prompts.boxes[start : start + CHUNK])
+
+
+def _ious(logits: Tensor, truth: Tensor) -> Tensor:
+    found = logits > 0
     return (found & truth).sum((-1, -2)) / (found | truth).sum((-1, -2)).clamp(min=1)
 
 
 @torch.no_grad()
-def quick_score(model: NanoSam, data: Path, photos: int = 50) -> dict[str, float]:
-    """mIoU of points and boxes (best of three, single mask), cosine between photos, rank of the predicted IoU."""
-    from batches import MEAN, STD
-    from scipy.stats import spearmanr
-    from train import decode_all
-
-    model.eval()
-    rng = np.random.default_rng(0)
-    size = model.nano_config.image_size
-    rows: dict[str, list[torch.Tensor]] = {}
+def score(model: WhiteBox, photos: Iterator[tuple[str, np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """The table of one data set."""
+    columns: dict[str, list[Tensor]] = {}
     embeddings = []
-    for _, photo in list(bsds(data / "bsds500", ("test",)))[:photos]:
-        scale = size / max(photo.image.shape[:2])
-        points, boxes, masks = prompts_of(photo, rng)
-        pixels = torch.from_numpy(photo.image).permute(2, 0, 1)[None].float()
-        shape = (round(pixels.shape[2] * scale), round(pixels.shape[3] * scale))
-        pixels = F.interpolate(pixels, shape, mode="bilinear", antialias=True, align_corners=False)
-        pixels = (pixels - torch.from_numpy(MEAN).view(3, 1, 1)) / torch.from_numpy(STD).view(3, 1, 1)
-        embedding = model.vision_encoder(F.pad(pixels, (0, size - shape[1], 0, size - shape[0])))
-        embeddings.append(embedding.flatten())
+    for name, pixels, masks in photos:
+        embedding = model.embed(to_tensor(pixels))
+        embeddings.append(embedding.features.flatten())
         truth = torch.from_numpy(masks)[:, None]
-        asked = torch.from_numpy(points * scale)[None, :, None]
-        sparse, dense = model.prompt_encoder(asked, torch.ones(asked.shape[:3], dtype=torch.long), None, None)
-        boxed, _ = model.prompt_encoder(None, None, torch.from_numpy(boxes * scale)[None], None)
-        for kind, prompt in (("point", sparse), ("box", boxed)):
-            for chunk in range(0, len(points), 64):
-                logits, predicted = decode_all(model, embedding, prompt[:, chunk : chunk + 64], dense)
-                ious = _iou(logits[0], scale, truth[chunk : chunk + 64])
-                rows.setdefault(kind, []).append(ious)
-                rows.setdefault(kind + "_predicted", []).append(predicted[0])
-    table = {key: torch.cat(value) for key, value in rows.items()}
+        for kind, prompts in prompts_for(name, masks).items():
+            for start in range(0, len(masks), CHUNK):
+                for multimask in (True, False):
+                    out = model.masks(embedding, _part(prompts, start), multimask=multimask)
+                    ious = _ious(out.geometry.restore(out.logits), truth[start : start + CHUNK])
+                    columns.setdefault(f"{kind}_{'three' if multimask else 'single'}", []).append(ious)
+                    if multimask:
+                        columns.setdefault(f"{kind}_predicted", []).append(out.predicted_iou)
+    table = {key: torch.cat(values) for key, values in columns.items()}
+    result: dict[str, float] = {"photos": len(embeddings), "regions": len(table["box_three"])}
+    for kind in ("point", "centre", "box"):
+        true, predicted = table[f"{kind}_three"], table[f"{kind}_predicted"]
+        result[f"{kind}_best_of_three"] = true.amax(1).mean().item()
+        result[f"{kind}_best_predicted"] = true.gather(1, predicted.argmax(1, keepdim=True)).mean().item()
+        result[f"{kind}_single"] = table[f"{kind}_single"].mean().item()
+        result[f"{kind}_rank_correlation"] = float(spearmanr(predicted.flatten(), true.flatten())[0])
     unit = F.normalize(torch.stack(embeddings), dim=1)
-    cosines = unit @ unit.T
-    result = {"regions": len(table["point"])}
-    for kind in ("point", "box"):
-        result[f"{kind}_best3"] = table[kind][:, 1:].amax(1).mean().item()
-        result[f"{kind}_single"] = table[kind][:, 0].mean().item()
-        result[f"{kind}_rank"] = float(
-            spearmanr(table[f"{kind}_predicted"][:, 1:].flatten(), table[kind][:, 1:].flatten())[0]
-        )
-    result["cosine"] = (cosines.sum() - len(unit)).item() / (len(unit) * (len(unit) - 1))
-    model.train()
-    return {k: round(v, 4) for k, v in result.items()}
+    result["cosine_between_photos"] = ((unit @ unit.T).sum() - len(unit)).item() / (len(unit) * (len(unit) - 1))
+    return {key: round(value, 4) for key, value in result.items()}
+
+
+def quick_score(model: NanoSam, data: Path) -> dict[str, float]:
+    """The BSDS500 table of a model that is not being trained itself (it is frozen here): the averaged one."""
+    return score(SamSegmenter(model, "nano"), bsds_test(data))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="nano", help="a name or folder, as in segrobust.load")
+    parser.add_argument("--out", type=Path, help="write the table here as JSON")
+    args = parser.parse_args()
+    model = load(args.model)
+    tables = {"bsds500_test": score(model, bsds_test(args.data)), "sa1b": score(model, sa1b(args.data))}
+    text = json.dumps(tables, indent=1)
+    print(text)
+    if args.out:
+        args.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -18,25 +18,20 @@ import numpy as np
 import torch
 from batches import Batch, Sampler
 from losses import affinity_loss, mask_losses
+from muon import MuonAdam
 from photos import training_photos
 from score import quick_score
 from torch import Tensor, nn
 
 from segrobust.models.nano import NanoConfig, NanoSam
 
-IMAGES, PROMPTS, AFFINITY_TOKENS = 8, 6, 448
+IMAGES, PROMPTS = 8, 8
 
 
-def decode_all(
-    model: NanoSam, embedding: Tensor, sparse: Tensor, dense: Tensor, phase: tuple[int, int] | None = None
-) -> tuple[Tensor, Tensor]:
+def decode_all(model: NanoSam, embedding: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
     """All four masks (single-mask token first) and predicted IoUs of every prompt.
 
     transformers' decoder computes the four and returns either the first or the other three; training needs all.
-
-    Args:
-        phase: row and column (0 or 1) of the only quarter of the mask pixels to compute, every second of every second
-            row; None for all. The last upscaling is a 2x2 transposed convolution, so a quarter costs a quarter.
 
     Returns:
         Low-resolution logits ``(B, P, 4, h, w)`` and predicted IoUs ``(B, P, 4)``.
@@ -55,17 +50,11 @@ def decode_all(
     )
     image = image.transpose(2, 3).reshape(batch * prompts, channels, height, width)
     image = decoder.activation(decoder.upscale_layer_norm(decoder.upscale_conv1(image)))
-    last = decoder.upscale_conv2
-    if phase is None:
-        image = last(image)
-    else:
-        image = nn.functional.conv2d(image, last.weight[:, :, *phase].T[..., None, None], last.bias)
-    height, width = image.shape[-2:]
-    image = decoder.activation(image)
+    image = decoder.activation(decoder.upscale_conv2(image))
     hyper = torch.stack([mlp(out[:, :, 1 + i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], dim=2)
     masks = hyper @ image.reshape(batch, prompts, image.shape[1], -1)
     iou = decoder.iou_prediction_head(out[:, :, 0])
-    return masks.reshape(batch, prompts, -1, height, width), iou
+    return masks.reshape(batch, prompts, -1, 4 * height, 4 * width), iou
 
 
 def wide_position(model: NanoSam, side: int) -> Tensor:
@@ -89,16 +78,29 @@ class Trainer:
             self.model.load_state_dict({k: v.float() for k, v in load_file(args.init).items()}, strict=False)
         self.model.vision_encoder.to(memory_format=torch.channels_last)
         self.affinity = nn.Parameter(torch.tensor([6.0, -2.0]))  # scale and offset of the cosine
-        decay, plain = [], [self.affinity]
-        for parameter in self.model.parameters():
-            (decay if parameter.ndim > 1 else plain).append(parameter)
-        groups = [{"params": decay, "weight_decay": args.decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.99))
+        self.optimiser = MuonAdam(self._groups(), lr=args.lr)
         self.average = copy.deepcopy(self.model)
         self.step, self.seconds = 0, 0.0
         self.state = args.out / "state.pt"
         if self.state.exists():
             self._restore()
+
+    def _groups(self) -> list[dict]:
+        """Muon for the matrices inside the network; Adam for embeddings, the stem, norms and biases."""
+        matrices, others, plain = [], [], [self.affinity]
+        for name, parameter in self.model.named_parameters():
+            if parameter.ndim < 2:
+                plain.append(parameter)
+            elif any(part in name for part in ("embed", "token", "stem.0", "position")):
+                others.append(parameter)
+            else:
+                matrices.append(parameter)
+        decay = self.args.decay
+        return [
+            {"params": matrices, "weight_decay": decay, "muon": True},
+            {"params": others, "weight_decay": decay, "muon": False},
+            {"params": plain, "weight_decay": 0.0, "muon": False},
+        ]
 
     def _restore(self) -> None:
         saved = torch.load(self.state, weights_only=True)
@@ -139,12 +141,9 @@ class Trainer:
             sparse = [points]
             if batch.boxes is not None:
                 sparse.append(self.model.prompt_encoder(None, None, batch.boxes, None)[0])
-            phase = (self.step % 2, self.step // 2 % 2)
-            logits, iou = decode_all(self.model, embedding, torch.cat(sparse, dim=1), dense, phase)
-        targets = batch.targets[..., phase[0] :: 2, phase[1] :: 2]
-        multi, single, quality, best = mask_losses(logits.float(), iou.float(), targets)
-        pick = torch.randperm(batch.tokens.shape[1])[:AFFINITY_TOKENS]
-        affinity = affinity_loss(embedding, batch.tokens, self.affinity, pick)
+            logits, iou = decode_all(self.model, embedding, torch.cat(sparse, dim=1), dense)
+        multi, single, quality, best = mask_losses(logits.float(), iou.float(), batch.targets)
+        affinity = affinity_loss(embedding, batch.tokens, self.affinity)
         loss = multi + 0.5 * single + quality + 0.5 * affinity
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -212,9 +211,8 @@ def main() -> None:
             line.update({k: round(v / 100, 4) for k, v in sums.items()})
             sums = {}
             report(args.out, line)
-        if time.monotonic() - last_save > 600:
+        if time.monotonic() - last_save > 300:
             trainer.save()
-            report(args.out, {"step": trainer.step, "score": quick_score(trainer.average, args.data)})
             last_save = time.monotonic()
     trainer.save()
     report(args.out, {"step": trainer.step, "score": quick_score(trainer.average, args.data)})

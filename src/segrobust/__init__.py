@@ -14,6 +14,7 @@ _HOME = {
     "write_png": "segrobust.io.images",
     "segment_everything": "segrobust.regions.everything",
     "attack": "segrobust.attacks.recipes",
+    "clean_side": "segrobust.evaluation.evaluate",
     "evaluate": "segrobust.evaluation.evaluate",
     "Budget": "segrobust.types",
     "Image": "segrobust.types",
@@ -28,6 +29,7 @@ __all__ = [*_HOME, "__version__"]
 if TYPE_CHECKING:
     from segrobust.attacks.recipes import attack as attack
     from segrobust.errors import SegrobustError as SegrobustError
+    from segrobust.evaluation.evaluate import clean_side as clean_side
     from segrobust.evaluation.evaluate import evaluate as evaluate
     from segrobust.io.images import read_image as read_image
     from segrobust.io.images import write_png as write_png

@@ -25,10 +25,6 @@ class BudgetError(UsageError):
     """A perturbation budget that cannot be meant, e.g. a bare ``8``."""
 
 
-class VerificationError(SegrobustError):
-    """What lies on disk differs from what a record says."""
-
-    exit_code = 6
 
 
 class PhotoError(SegrobustError):

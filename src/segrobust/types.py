@@ -147,10 +147,11 @@ class Masks:
         from pycocotools import mask as coco
 
         n = len(rles)
-        raw = [{"size": r["size"], "counts": r["counts"].encode("ascii")} for r in rles]
-        xywh = coco.toBbox(raw).reshape(n, 4) if n else np.zeros((0, 4))
-        # One by one: pycocotools 2.0.11 cannot give the areas of a list of more than 255 masks.
-        areas = np.array([coco.area(r) for r in raw], dtype=np.int64)
+        xywh, areas = np.zeros((n, 4)), np.zeros(n, np.int64)
+        # One by one: a list would be held decoded as a whole, and pycocotools 2.0.11 has no areas for more than 255.
+        for i, rle in enumerate(rles):
+            raw = {"size": rle["size"], "counts": rle["counts"].encode("ascii")}
+            xywh[i], areas[i] = coco.toBbox(raw), coco.area(raw)
 
         def column(values: Any, width: int = 0) -> Floats:
             shape = (n, width) if width else (n,)
@@ -241,8 +242,8 @@ class Prompts:
         box_masks: Sequence[int] | Ints | None = None,
     ) -> "Prompts":
         """Prompts from plain sequences; without mask ids they are numbered 0, 1, 2 ..."""
-        p = np.asarray(points, np.float64).reshape(-1, 2)
-        b = np.asarray(boxes, np.float64).reshape(-1, 4)
+        p = np.asarray(points, np.float64) if len(points) else np.zeros((0, 2))
+        b = np.asarray(boxes, np.float64) if len(boxes) else np.zeros((0, 4))
         p_ids = np.arange(len(p)) if point_masks is None else np.asarray(point_masks, np.int64)
         b_ids = np.arange(len(b)) if box_masks is None else np.asarray(box_masks, np.int64)
         return cls(p, p_ids.astype(np.int64), b, b_ids.astype(np.int64))

@@ -1,15 +1,19 @@
 """What a run is: everything that decides its numbers, in one YAML file that can be run again."""
 
+import inspect
+import math
 from collections.abc import Callable
 from difflib import get_close_matches
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeGuard
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
-from segrobust.attacks.recipes import RECIPES, make_recipe
+from segrobust.attacks.recipes import RECIPES, Recipe, make_recipe
 from segrobust.errors import SegrobustError, UsageError
 from segrobust.types import Budget
 
@@ -40,7 +44,8 @@ class RunConfig(BaseModel):
         photos: files and folders.
         model: a name or a folder, see ``models.load``.
         attacks: recipe names; the first is the headline. The noise baseline is always run and need not be named.
-        parameters: changed parameters of all recipes that have them, e.g. ``steps: 10``.
+        parameters: changed parameters of all recipes that have them, e.g. ``steps: 10``. What makes a control a
+            control (the weight of ``rga-untargeted``) is not changed.
         protocol: ``strict`` or ``paper``.
         eps: the budget, written ``8/255``.
         seed: of every random number.
@@ -64,10 +69,10 @@ class RunConfig(BaseModel):
     points_per_side: int | None = Field(default=None, ge=1, le=256)
     prompts: PromptPlan = PromptPlan()
 
-    @field_validator("eps")
+    @field_validator("eps", mode="before")
     @classmethod
-    def _budget(cls, value: str) -> str:
-        return str(_as_value_error(partial(Budget.parse, value)))
+    def _budget(cls, value: object) -> str:
+        return str(_as_value_error(partial(Budget.parse, str(value))))  # str: YAML reads 0.03 as a number
 
     @field_validator("attacks")
     @classmethod
@@ -76,16 +81,68 @@ class RunConfig(BaseModel):
             _as_value_error(partial(make_recipe, name))
         return tuple(dict.fromkeys(name for name in value if name != BASELINE)) or (BASELINE,)
 
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _fractions(cls, value: object) -> object:
+        return {k: plain_value(v) if isinstance(v, str) else v for k, v in value.items()} if _is_dict(value) else value
+
     @model_validator(mode="after")
     def _parameters(self) -> Self:
+        for key, value in self.parameters.items():
+            takers = [name for name in self.attacks if key in _free_parameters(name)]
+            if takers:
+                _check_kind(key, value, _free_parameters(takers[0])[key])
+            elif key in _fixed_parameters(self.attacks[0]):
+                raise ValueError(f"attack {self.attacks[0]!r} has its own {key}, which cannot be changed")
+            else:
+                _as_value_error(partial(make_recipe, self.attacks[0], **{key: value}))
         for name in self.attacks:
-            if name != BASELINE:
-                _as_value_error(partial(make_recipe, name, **self.parameters))
+            _as_value_error(partial(self.recipe, name))
         return self
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe of a row, with those of the changed parameters that it has."""
+        free = _free_parameters(name)
+        return make_recipe(name, **{key: value for key, value in self.parameters.items() if key in free})
 
     def rows(self) -> tuple[str, ...]:
         """The rows of the table: the clean photo, the noise baseline, then the attacks."""
         return ("clean", BASELINE, *(a for a in self.attacks if a != BASELINE))
+
+
+def plain_value(text: str) -> float | int | str:
+    """A parameter's value as it is written: a whole number, a number, a fraction such as ``2/255``, or a word."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return text
+
+
+def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
+
+
+def _fixed_parameters(name: str) -> set[str]:
+    """What the recipe is defined by: a control with another weight would not be that control."""
+    return set(getattr(RECIPES[name], "keywords", {})) | {"name"}
+
+
+def _free_parameters(name: str) -> dict[str, Any]:
+    """The parameters that may be changed, with their defaults."""
+    signature = inspect.signature(RECIPES[name])
+    fixed = _fixed_parameters(name)
+    return {key: p.default for key, p in signature.parameters.items() if key not in fixed}
+
+
+def _check_kind(key: str, value: object, default: object) -> None:
+    wanted: tuple[type, ...] = (int, float) if isinstance(default, float) else (type(default),)
+    if type(value) not in wanted or (isinstance(value, float) and not math.isfinite(value)):
+        kind = {int: "a whole number", float: "a number", str: "a name"}[type(default)]
+        raise ValueError(f"{key} is {kind}, e.g. {default}; got {value!r}")
 
 
 def _as_value_error(check: Callable[[], object]) -> object:
@@ -103,32 +160,48 @@ def parse_config(values: dict[str, Any], where: str = "settings") -> RunConfig:
         UsageError: an unknown key (with the nearest name) or a bad value, on one line.
     """
     try:
-        return RunConfig(**values)
+        return RunConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = PromptPlan.model_fields if path.startswith("prompts.") else RunConfig.model_fields
-            close = get_close_matches(path.split(".")[-1], known, n=1, cutoff=0.4)
-            advice = f"; did you mean {close[0]!r}?" if close else ""
-            raise UsageError(f"{where}: unknown key {path!r}{advice}") from None
-        reason = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}: {path + ': ' if path else ''}{reason}") from None
+        raise UsageError(f"{where}: {_explain(error.errors()[0])}") from None
+
+
+def _explain(error: ErrorDetails) -> str:
+    """What pydantic found, on one line: which setting, what is wrong, what was received."""
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = PromptPlan.model_fields if path.startswith("prompts.") else RunConfig.model_fields
+        close = get_close_matches(path.split(".")[-1], known, n=1, cutoff=0.4)
+        return f"unknown key {path!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+    reason = " ".join(error["msg"].removeprefix("Value error, ").split())
+    if error["type"] not in ("value_error", "missing"):
+        reason += f", got {str(error['input'])[:60]!r}"
+    return f"{path}: {reason}" if path else reason
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that a YAML file holds; it may lack the photos, for those of the command line.
+
+    Raises:
+        UsageError: not readable, not YAML, or settings that are unknown or wrong.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UsageError(f"cannot read {path}: {reason}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} must hold a mapping of settings, got {type(values).__name__}")
+    config = parse_config({"photos": ["-"], **values}, str(path))
+    return {key: value for key, value in config.model_dump(exclude_unset=True).items() if key in values}
 
 
 def read_config(path: Path) -> RunConfig:
-    """Read ``config.yaml``.
+    """Read a run's ``config.yaml``.
 
     Raises:
         UsageError: not readable, not YAML, or not a valid configuration.
     """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
-    if not isinstance(values, dict):
-        raise UsageError(f"{path} must hold a mapping of settings, got {type(values).__name__}")
-    return parse_config(values, str(path))
+    return parse_config(read_settings(path), str(path))
 
 
 def dump_config(config: RunConfig) -> str:

@@ -2,7 +2,8 @@
 
 Layout: ``config.yaml`` (re-runnable), ``run.json``, ``samples.jsonl``, ``results.json``, ``log.txt``, and for each
 photo ``adv/``, ``guide/``, ``masks/``, ``prompts/``, ``panels/``. The headline attack's files carry the photo's stem
-alone; those of other attacks are ``<stem>.<attack>.<suffix>``. Every write is a temporary file and a rename.
+alone; those of other attacks are ``<stem>.<attack>.<suffix>``. Every file is written whole, by a temporary file and a
+rename; only ``samples.jsonl`` and ``log.txt`` grow line by line.
 """
 
 import json
@@ -16,6 +17,8 @@ from segrobust.errors import MissingError, UsageError
 from segrobust.io.files import atomic_write_text
 
 SAMPLES_SCHEMA = "segrobust.sample/1"
+LEFTOVERS = ".segrobust-*.tmp"  # what a kill in the middle of ``io.files.atomic_write_bytes`` leaves
+PLACES = ("adv", "guide", "masks", "prompts", "panels")
 Record = dict[str, Any]
 
 
@@ -64,21 +67,34 @@ class RunFolder:
     def _name(self, stem: str, attack: str) -> str:
         return stem if attack == self.headline else f"{stem}.{attack}"
 
-    def read_samples(self) -> list[Record]:
-        """All complete records; a last line that was cut off by a kill is not one."""
+    def read_samples(self) -> tuple[list[Record], int]:
+        """All records, and how many lines are none: a kill can cut the last one off."""
         if not self.samples.exists():
-            return []
-        lines = self.samples.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+            return [], 0
+        lines = [line for line in self.samples.read_text("utf-8", errors="replace").split("\n") if line.strip()]
+        records = [record for line in lines if (record := _record(line)) is not None]
+        return records, len(lines) - len(records)
 
     def append_sample(self, record: Record) -> None:
         """Add one record."""
-        with self.samples.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        try:
+            with self.samples.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise MissingError(f"cannot write {self.samples}: {error.strerror or error}") from error
 
     def write_samples(self, records: Iterable[Record]) -> None:
         """Replace all records."""
         atomic_write_text(self.samples, "".join(json.dumps(r) + "\n" for r in records))
+
+
+def _record(line: str) -> Record | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    named = isinstance(record, dict) and all(isinstance(record.get(k), str) for k in ("image", "attack", "state"))
+    return record if named else None
 
 
 def open_folder(root: Path, config: RunConfig) -> RunFolder:
@@ -89,24 +105,30 @@ def open_folder(root: Path, config: RunConfig) -> RunFolder:
         MissingError: it cannot be written.
     """
     file = root / "config.yaml"
-    if file.exists():
-        other = read_config(file)
-        keys = differing_keys(config, other)
-        if keys:
-            first = keys[0]
-            raise UsageError(
-                f"{root} holds another run ({', '.join(keys)}: {first} is {getattr(other, first)!r} there, "
-                f"{getattr(config, first)!r} here); choose another folder with -o"
-            )
-        return RunFolder(root, config.attacks[0])
-    if root.is_dir() and any(p for p in root.iterdir() if p.suffix != ".part"):
-        raise UsageError(f"{root} is not empty and holds no run of segrobust; choose another folder with -o")
     try:
+        if file.exists():
+            _require_same(root, config, read_config(file))
+        elif root.is_dir() and not all(p.match(LEFTOVERS) for p in root.iterdir()):
+            raise UsageError(f"{root} is not empty and holds no run of segrobust; choose another folder with -o")
         root.mkdir(parents=True, exist_ok=True)
+        for place in (root, *(root / name for name in PLACES)):
+            for leftover in place.glob(LEFTOVERS):
+                leftover.unlink(missing_ok=True)
     except OSError as error:
         raise MissingError(f"cannot make the output folder {root}: {error.strerror or error}") from None
-    atomic_write_text(file, dump_config(config))
+    if not file.exists():
+        atomic_write_text(file, dump_config(config))
     return RunFolder(root, config.attacks[0])
+
+
+def _require_same(root: Path, config: RunConfig, other: RunConfig) -> None:
+    keys = differing_keys(config, other)
+    if keys:
+        first = keys[0]
+        raise UsageError(
+            f"{root} holds another run ({', '.join(keys)}: {first} is {getattr(other, first)!r} there, "
+            f"{getattr(config, first)!r} here); choose another folder with -o"
+        )
 
 
 def existing_folder(root: Path) -> tuple[RunFolder, RunConfig]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from segrobust.attacks.recipes import Protocol
 from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.folder import SAMPLES_SCHEMA, Record
+from segrobust.errors import SegrobustError
 from segrobust.evaluation.evaluate import PartScores, Scores
 from segrobust.evaluation.metrics import PromptScores
 from segrobust.types import AttackResult, Image
@@ -36,9 +38,13 @@ def base_record(config: RunConfig, model_sha256: str, stem: str, path: str, imag
     }
 
 
-def failed(record: Record, error: Exception) -> Record:
-    """The record of an item that could not be done."""
-    return {**record, "state": "failed", "error": str(error), "error_kind": type(error).__name__}
+def failed(record: Record, error: Exception | None) -> Record:
+    """The record of an item that could not be done; the reason is one line."""
+    kind = type(error).__name__
+    reason = " ".join(str(error).split())
+    if not isinstance(error, SegrobustError):  # the message alone, e.g. of a KeyError, says little
+        reason = f"{kind}: {reason}" if reason else kind
+    return {**record, "state": "failed", "error": reason, "error_kind": kind}
 
 
 def score_fields(scores: Scores) -> Record:
@@ -64,7 +70,7 @@ def score_fields(scores: Scores) -> Record:
 
 
 def attack_fields(result: AttackResult | None) -> Record:
-    """What the attack cost and how it went; all None for the clean row."""
+    """What the attack cost and how it went; nothing for the clean row."""
     if result is None:
         return {"encoder_forward": 0, "encoder_backward": 0, "seconds": 0.0, "notes": []}
     return {
@@ -113,7 +119,9 @@ def aggregate(config: RunConfig, records: Sequence[Record]) -> Record:
         "higher_is_better": {"miou": True, "asr50": False, "asr10": False},
         "rows": rows,
         "failures": [
-            {"image": r["image"], "attack": r["attack"], "error": r["error"]} for r in records if r["state"] == "failed"
+            {"image": r["image"], "photo": PurePath(r["photo"]).name, "attack": r["attack"], "error": r["error"]}
+            for r in records
+            if r["state"] == "failed"
         ],
     }
 

@@ -10,26 +10,28 @@ import numpy as np
 
 from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.folder import Record, RunFolder, existing_folder
-from segrobust.benchmark.records import aggregate, score_fields
-from segrobust.benchmark.run import annotation_beside
-from segrobust.errors import SegrobustError
-from segrobust.evaluation.evaluate import CleanSide, Reference, answer, evaluate
-from segrobust.evaluation.prompts import prompts_from_json
+from segrobust.benchmark.items import annotation_beside
+from segrobust.benchmark.records import aggregate, base_record, score_fields
+from segrobust.evaluation.evaluate import CleanSide, PromptSettings, Reference, answer, evaluate, prompts_for
+from segrobust.evaluation.metrics import matched_miou
+from segrobust.evaluation.prompts import prompts_from_json, prompts_to_json
 from segrobust.io.images import read_image
 from segrobust.io.sa1b import read_sa1b
 from segrobust.models import load
 from segrobust.models.base import WhiteBox
-from segrobust.types import Budget, Image, Prompts
+from segrobust.types import Budget, Image, Masks, Prompts
 
-Complain = Callable[[str], None]
+FROM_FILES = {"psnr": 1e-10, "ssim": 1e-10}
+"""No model has a part in these, so they are the same everywhere: one changed pixel of ten megapixels shows."""
 
 
 def verify(root: Path, *, tolerance: float = 1e-6, on_record: Callable[[str], None] = lambda _: None) -> list[str]:
     """Every difference between a run folder's records and its files; empty when there is none.
 
-    Checked: the originals and adversarial photos are the recorded ones (sha256), the budget holds between them
-    (protocol ``strict``), every score measured again from the files and the prompt manifest equals the record,
-    ``results.json`` follows from the records, and no record is missing.
+    Checked: the originals and adversarial photos are the recorded ones (sha256), and so are the weights; the budget
+    holds between the photos (protocol ``strict``); every score and mask measured again from the files and the prompt
+    manifest equals the record; the records are of this configuration; ``results.json`` follows from them; no record
+    is missing, and no adversarial photo is without one.
 
     Args:
         root: the run folder.
@@ -41,40 +43,48 @@ def verify(root: Path, *, tolerance: float = 1e-6, on_record: Callable[[str], No
         ModelError: the model cannot be loaded.
     """
     folder, config = existing_folder(root)
-    problems: list[str] = []
-    records = folder.read_samples()
-    done = [r for r in records if r["state"] == "done"]
-    problems += _check_table(folder, config, records)
+    records, damaged = folder.read_samples()
+    problems = [f"samples.jsonl has {damaged} lines that are no records"] if damaged else []
+    problems += _check_table(folder, config, records) + _check_files(folder, config, records)
     model = load(config.model, device=config.device, dtype=config.dtype)
     sides: dict[str, CleanSide] = {}
-    for record in done:
+    for record in (r for r in records if r["state"] == "done"):
         name = f"{record['image']} {record['attack']}"
         on_record(name)
         try:
             if record["image"] not in sides:
-                sides = {record["image"]: _clean_side(folder, model, record)}  # one photo at a time in memory
-            problems += [
-                f"{name}: {p}" for p in _check_record(folder, config, model, sides[record["image"]], record, tolerance)
-            ]
-        except (SegrobustError, OSError, KeyError, ValueError) as error:
-            problems.append(f"{name}: cannot be measured again: {error}")
+                sides = {record["image"]: _clean_side(folder, config, model, record)}  # one photo at a time in memory
+            found = _check_record(folder, config, model, sides[record["image"]], record, tolerance)
+            problems += [f"{name}: {problem}" for problem in found]
+        except Exception as error:  # the files may hold anything by now
+            reason = f"{type(error).__name__}: {error}" if isinstance(error, LookupError | TypeError) else str(error)
+            problems.append(f"{name}: cannot be measured again: {' '.join(reason.split())}")
     return problems
 
 
 def _check_table(folder: RunFolder, config: RunConfig, records: list[Record]) -> list[str]:
-    problems = []
+    """Whether the aggregates follow from the records."""
     if not folder.results.exists():
         return ["results.json is missing: the run was interrupted; the same 'segrobust attack' command continues it"]
-    stored = json.loads(folder.results.read_text())
-    if stored != json.loads(json.dumps(aggregate(config, records))):
-        problems.append("results.json does not follow from samples.jsonl")
-    stems = list(dict.fromkeys(r["image"] for r in records))
+    try:
+        stored = json.loads(folder.results.read_text("utf-8"))
+        same = stored == json.loads(json.dumps(aggregate(config, records)))
+    except Exception as error:
+        return [f"results.json cannot be compared with samples.jsonl: {type(error).__name__}: {error}"]
+    return [] if same else ["results.json does not follow from samples.jsonl"]
+
+
+def _check_files(folder: RunFolder, config: RunConfig, records: list[Record]) -> list[str]:
+    """Whether every photo has all its records, and every adversarial photo one."""
     have = {(r["image"], r["attack"]) for r in records}
-    problems += [f"{s} {row}: no record" for s in stems for row in config.rows() if (s, row) not in have]
-    return problems
+    stems = list(dict.fromkeys(r["image"] for r in records))
+    problems = [f"{s} {row}: no record" for s in stems for row in config.rows() if (s, row) not in have]
+    named = {folder.adversarial(stem, row) for stem, row in have}
+    stray = sorted(file.name for file in (folder.root / "adv").glob("*.png") if file not in named)
+    return problems + [f"adv/{name}: no record" for name in stray]
 
 
-def _clean_side(folder: RunFolder, model: WhiteBox, record: Record) -> CleanSide:
+def _clean_side(folder: RunFolder, config: RunConfig, model: WhiteBox, record: Record) -> CleanSide:
     """The shared side from what is on disk: original photo, saved masks, saved prompts; answers made anew."""
     path = Path(record["photo"])
     image = read_image(path)
@@ -83,33 +93,49 @@ def _clean_side(folder: RunFolder, model: WhiteBox, record: Record) -> CleanSide
     manifest = json.loads(folder.prompts(record["image"]).read_text())
     prompts = {kind: prompts_from_json(value) for kind, value in manifest["references"].items()}
     masks = read_sa1b(folder.masks(record["image"]), size=image.size)
-    references = {kind: _reference(model, kind, path, image, asked) for kind, asked in prompts.items()}
-    return CleanSide(image, masks, references)
+    plan, seed = PromptSettings(**config.prompts.model_dump()), config.seed
+    for kind, asked in prompts.items():
+        drawn = prompts_for(masks if kind == "clean" else _annotation(image), image, seed, kind, plan)
+        if prompts_to_json(drawn) != prompts_to_json(asked):
+            raise ValueError(f"the {kind} prompts in the manifest are not those that seed {seed} draws")
+    return CleanSide(image, masks, {kind: _reference(model, kind, image, asked) for kind, asked in prompts.items()})
 
 
-def _reference(model: WhiteBox, kind: str, path: Path, image: Image, prompts: Prompts) -> Reference:
+def _reference(model: WhiteBox, kind: str, image: Image, asked: Prompts) -> Reference:
     if kind == "clean":
-        return Reference(kind, prompts, answer(model, image, prompts))
-    annotation, notes = annotation_beside(path, image)
+        return Reference(kind, asked, answer(model, image, asked))
+    which = np.concatenate([asked.point_masks, asked.box_masks])
+    return Reference(kind, asked, _annotation(image).select(which))
+
+
+def _annotation(image: Image) -> Masks:
+    annotation, notes = annotation_beside(image.path or Path(), image)
     if annotation is None:
-        raise ValueError(f"the annotation beside {path} is gone or unreadable {notes}")
-    which = np.concatenate([prompts.point_masks, prompts.box_masks])
-    return Reference(kind, prompts, annotation.select(which))
+        raise ValueError(f"the annotation beside {image.path} is gone or unreadable {notes}")
+    return annotation
 
 
 def _check_record(
     folder: RunFolder, config: RunConfig, model: WhiteBox, clean: CleanSide, record: Record, tolerance: float
 ) -> list[str]:
-    everything = json.loads((folder.root / "run.json").read_text())["everything"]
-    settings = type(model.everything)(**everything)
+    circumstances = json.loads((folder.root / "run.json").read_text("utf-8"))
+    settings = type(model.everything)(**circumstances["everything"])
+    sha256 = getattr(model, "fingerprint", "")
+    fresh = base_record(config, sha256, record["image"], record["photo"], clean.image, record["attack"])
+    problems = _differences(fresh, record, 0)
     if record["adversarial"] is None:
         scored = clean.image
     else:
         scored = read_image(folder.root / record["adversarial"])
         if scored.fingerprint != record["adversarial_sha256"]:
-            return [f"{record['adversarial']} is not the recorded photo (its pixels differ)"]
-    scores, _ = evaluate(model, clean, scored, everything=settings)
-    problems = _differences(json.loads(json.dumps(score_fields(scores))), record, tolerance)
+            return [*problems, f"{record['adversarial']} is not the recorded photo (its pixels differ)"]
+    scores, found = evaluate(model, clean, scored, everything=settings)
+    problems += _differences(json.loads(json.dumps(score_fields(scores))), record, tolerance)
+    if record["adversarial"] is not None:
+        file = folder.masks(record["image"], record["attack"])
+        saved = read_sa1b(file, size=scored.size)
+        if len(saved) != len(found) or (len(saved) and matched_miou(saved, found) < 1 - tolerance):
+            problems.append(f"masks/{file.name} holds other masks than the model finds")
     levels = Budget.parse(config.eps).levels
     if config.protocol == "strict" and scores.max_linf_255 > levels:
         problems.append(f"the budget is broken: max |difference| is {scores.max_linf_255}/255, allowed {levels}/255")
@@ -125,7 +151,7 @@ def _differences(measured: Any, recorded: Any, tolerance: float, name: str = "")
             found += _differences(value, there, tolerance, f"{name}.{key}" if name else key)
         return found
     if isinstance(measured, float) and isinstance(recorded, float | int):
-        same = math.isclose(measured, recorded, rel_tol=0, abs_tol=tolerance)
+        same = math.isclose(measured, recorded, rel_tol=0, abs_tol=min(tolerance, FROM_FILES.get(name, tolerance)))
     else:
         same = measured == recorded
     return [] if same else [f"{name} is {measured}, the record says {recorded}"]

@@ -1,12 +1,13 @@
 """What the commands do, behind the parser; heavy imports happen inside."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+import typer
 
 from segrobust.errors import UsageError
 
@@ -33,9 +34,9 @@ def attack_photos(
     folder = out or Path("runs") / f"{Path(config.model).name}-{config.attacks[0]}"
     with make_listener(progress) as listener:
         results = run(config, folder, listener, command=["segrobust", *sys.argv[1:]])
-    click.echo(results_text(results))
+    _print(results_text(results))
     failures = len(results["failures"])
-    click.echo(f"\nsaved {folder}" + (f" ({failures} items failed)" if failures else ""))
+    _print(f"\nsaved {folder}" + (f" ({failures} items failed)" if failures else ""))
     return 4 if failures else 0
 
 
@@ -48,9 +49,9 @@ def _resolve(
     controls: bool,
 ) -> "RunConfig":
     """Settings from the file, overridden by the flags."""
-    from segrobust.benchmark.config import CONTROLS, parse_config, read_config
+    from segrobust.benchmark.config import CONTROLS, parse_config, read_settings
 
-    values: dict[str, Any] = read_config(config_file).model_dump() if config_file else {}
+    values = read_settings(config_file) if config_file else {}
     values.update(flags)
     if photos:
         values["photos"] = [str(p) for p in photos]
@@ -62,7 +63,7 @@ def _resolve(
     values["parameters"] = changed
     if controls:
         values["attacks"] = [*values.get("attacks", ["rga"]), *CONTROLS]
-    return parse_config(values, str(config_file) if config_file else "settings")
+    return parse_config(values, "command line")  # what the file holds was checked when it was read
 
 
 def _parameter(text: str) -> tuple[str, float | int | str]:
@@ -70,26 +71,27 @@ def _parameter(text: str) -> tuple[str, float | int | str]:
     key, equals, value = text.partition("=")
     if not equals or not key or not value:
         raise UsageError(f"--set takes key=value, got {text!r}")
-    from fractions import Fraction
+    from segrobust.benchmark.config import plain_value
 
+    return key, plain_value(value)
+
+
+def _print(text: str) -> None:
+    """To stdout; when nobody reads on (``| head``), the work and its exit code stand."""
     try:
-        return key, int(value)
-    except ValueError:
-        pass
-    try:
-        return key, float(Fraction(value))
-    except (ValueError, ZeroDivisionError):
-        return key, value
+        typer.echo(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def verify_folder(folder: Path, tolerance: float) -> int:
     """Verify a run folder; the exit code is 6 when something differs."""
     from segrobust.benchmark.verify import verify
 
-    problems = verify(folder, tolerance=tolerance, on_record=lambda name: click.echo(f"measuring {name}", err=True))
+    problems = verify(folder, tolerance=tolerance, on_record=lambda name: typer.echo(f"measuring {name}", err=True))
     for problem in problems:
-        click.echo(f"differs: {problem}")
-    click.echo(f"FAILED: {len(problems)} differences in {folder}" if problems else f"ok: {folder} is as recorded")
+        _print(f"differs: {problem}")
+    _print(f"FAILED: {len(problems)} differences in {folder}" if problems else f"ok: {folder} is as recorded")
     return 6 if problems else 0
 
 
@@ -98,7 +100,7 @@ def list_models(as_json: bool) -> None:
     from segrobust.models.registry import entries
 
     if as_json:
-        click.echo(json.dumps([{**vars(e), "capabilities": list(e.capabilities)} for e in entries()], indent=1))
+        _print(json.dumps([{**vars(e), "capabilities": list(e.capabilities)} for e in entries()], indent=1))
         return
     header = ["name", "family", "parameters", "can do", "licence", "weights"]
     rows = [
@@ -106,7 +108,7 @@ def list_models(as_json: bool) -> None:
         for e in entries()
     ]
     _print_columns(header, rows)
-    click.echo("\nor a folder with a transformers SamModel (config.json, model.safetensors)")
+    _print("\nor a folder with a transformers SamModel (config.json, model.safetensors)")
 
 
 def list_attacks(as_json: bool) -> None:
@@ -121,7 +123,7 @@ def list_attacks(as_json: bool) -> None:
         first = (getattr(make, "func", make).__doc__ or "").splitlines()[0]
         table.append({"name": name, "summary": first, "parameters": defaults})
     if as_json:
-        click.echo(json.dumps(table, indent=1))
+        _print(json.dumps(table, indent=1))
         return
     rows = [[e["name"], ", ".join(f"{k}={_short(v)}" for k, v in e["parameters"].items())] for e in table]
     _print_columns(["name", "parameters (change with --set)"], rows)
@@ -134,4 +136,4 @@ def _short(value: Any) -> str:
 def _print_columns(header: list[str], rows: list[list[str]]) -> None:
     widths = [max(len(r[i]) for r in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

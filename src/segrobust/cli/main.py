@@ -2,11 +2,11 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from segrobust import __version__
@@ -21,15 +21,14 @@ command continues).
 
 app = typer.Typer(
     name="segrobust",
-    help="How easily does an image nobody would notice break a Segment Anything model?",
     epilog=EPILOG,
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-listing = typer.Typer(help="List what there is.", no_args_is_help=True, rich_markup_mode=None)
+listing = typer.Typer(help="List what there is.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(listing, name="ls")
 
 
@@ -39,13 +38,45 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(
+    help="""How easily does an image nobody would notice break a Segment Anything model?
+
+\b
+Examples (offline, with the embedded model):
+  segrobust attack examples/coffee.png -o runs/coffee
+  segrobust verify runs/coffee
+  segrobust ls attacks
+"""
+)
 def _main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Attack photos, verify results, list models and attacks."""
+    _need_command(context)
+
+
+@listing.callback()
+def _ls(context: typer.Context) -> None:
+    """List what there is."""
+    _need_command(context)
+
+
+def _need_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+def _finish(work: Callable[[], int], interrupted: str) -> NoReturn:
+    """Do a command's work and exit with its code; typer would swallow an interruption without a word."""
+    try:
+        code = work()
+    except KeyboardInterrupt:
+        code = _complain(interrupted, 130)
+    raise typer.Exit(code)
 
 
 @app.command(
@@ -104,8 +135,9 @@ def attack(
         "points_per_side": points_per_side,
     }
     changed = {key: value for key, value in flags.items() if value is not None}
-    raise typer.Exit(
-        commands.attack_photos(photos or [], config, changed, steps, parameters or [], controls, out, progress)
+    _finish(
+        lambda: commands.attack_photos(photos or [], config, changed, steps, parameters or [], controls, out, progress),
+        "interrupted; the same command continues where it stopped",
     )
 
 
@@ -125,7 +157,7 @@ def verify(
     ] = 1e-6,
 ) -> None:
     """See ``segrobust verify --help``."""
-    raise typer.Exit(commands.verify_folder(folder, tolerance))
+    _finish(lambda: commands.verify_folder(folder, tolerance), "interrupted")
 
 
 @listing.command("models")
@@ -143,24 +175,33 @@ def list_attacks(as_json: Annotated[bool, typer.Option("--json", help="As JSON."
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; every deliberate error is one line on stderr and its exit code."""
     logging.getLogger("segrobust").addHandler(logging.NullHandler())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # an arrow or a file name must not end a run
+            stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False) or 0
+        code = app(args=arguments, prog_name="segrobust", standalone_mode=False) or 0
     except SegrobustError as error:
         code = _complain(str(error), error.exit_code)
-    except click.exceptions.Abort:
-        code = _complain("interrupted", 130)
-    except click.ClickException as error:
-        code = _complain(error.format_message(), 2)
     except KeyboardInterrupt:
-        code = _complain("interrupted; the same command continues where it stopped", 130)
-    except BrokenPipeError:
-        code = 0
+        code = _complain("interrupted", 130)
     except Exception as error:
-        logging.getLogger("segrobust").exception("unexpected failure")
-        code = _complain(f"unexpected failure: {type(error).__name__}: {error} (please report it)", 1)
+        # typer brings its own parser along, whose errors have only this method in common
+        code = _misused(error) if hasattr(error, "format_message") else _unexpected(error)
     sys.exit(code)
 
 
+def _misused(error: Exception) -> int:
+    context = getattr(error, "ctx", None)
+    advice = f" (see '{context.command_path} --help')" if context else ""
+    return _complain(" ".join(error.format_message().split()) + advice, 2)  # type: ignore[attr-defined]
+
+
+def _unexpected(error: Exception) -> int:
+    logging.getLogger("segrobust").exception("unexpected failure")
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return _complain(f"unexpected failure: {reason} (please report it)", 1)
+
+
 def _complain(message: str, code: int) -> int:
-    click.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {message}", err=True)
     return code

@@ -1,15 +1,19 @@
 """Progress on stderr: a bar on a terminal, one line per item elsewhere."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
+import typer
 
 from segrobust.benchmark.folder import RunFolder
-from segrobust.benchmark.run import Listener
+from segrobust.benchmark.items import Listener
+from segrobust.errors import MissingError
 from segrobust.report.panels import write_panel
+
+log = logging.getLogger(__name__)
 
 
 class _Quiet:
@@ -22,9 +26,15 @@ class _Quiet:
         """Nothing to say."""
 
     def photo(self, folder: RunFolder, stem: str, path: Path) -> None:
-        """Draw the panel if it is not there yet."""
-        if not folder.panel(stem).exists():
-            write_panel(folder, stem, path)
+        """Draw the panel if it is not there yet; the numbers stand without it, so a failure is only told."""
+        try:
+            if not folder.panel(stem).exists():
+                write_panel(folder, stem, path)
+        except MissingError:
+            raise
+        except Exception as error:
+            log.exception("no panel for %s", stem)
+            typer.echo(f"warning: no panel for {stem}: {error}", err=True)
 
 
 class _Lines(_Quiet):
@@ -32,7 +42,7 @@ class _Lines(_Quiet):
 
     def item(self, done: int, total: int, image: str, row: str) -> None:
         """Say which item begins."""
-        click.echo(f"[{done + 1}/{total}] {image}: {row}", err=True)
+        typer.echo(f"[{done + 1}/{total}] {image}: {row}", err=True)
 
 
 class _Bar(_Quiet):

@@ -130,16 +130,17 @@ def clean_side(
     masks = by_predicted_iou(segment_everything(segmenter, image, everything))
     if not len(masks):
         raise NoMasksError(f"{image.name}: the model finds no masks on the photo, so there is nothing to score")
-    own = _draw(masks, image, seed, "clean", how)
+    own = prompts_for(masks, image, seed, "clean", how)
     references = {"clean": Reference("clean", own, answer(segmenter, image, own))}
     if annotation is not None and len(annotation):
-        asked = _draw(annotation, image, seed, "annotation", how)
+        asked = prompts_for(annotation, image, seed, "annotation", how)
         which = [*asked.point_masks.tolist(), *asked.box_masks.tolist()]
         references["annotation"] = Reference("annotation", asked, annotation.select(which))
     return CleanSide(image, masks, references)
 
 
-def _draw(masks: Masks, image: Image, seed: int, kind: str, how: PromptSettings) -> Prompts:
+def prompts_for(masks: Masks, image: Image, seed: int, kind: str, how: PromptSettings) -> Prompts:
+    """The prompts that ask for a photo's masks, from the stream of (seed, photo, reference kind)."""
     generator = stream(seed, image.fingerprint, "prompts", kind)
     return draw_prompts(masks, generator, limit=how.masks, points_per_mask=how.points, boxes_per_mask=how.boxes)
 

@@ -48,7 +48,7 @@ class EverythingSettings:
         stability_offset: how far the logit threshold is moved for the stability score.
         box_nms_threshold: of two masks whose boxes overlap more, the one with the lower predicted IoU goes.
         crop_layers: 0 = the whole photo only; layer i adds 4**i crops.
-        crop_overlap: overlap of neighbouring crops as a share of the crop.
+        crop_overlap: overlap of neighbouring crops as a share of the photo's short side, halved with every layer.
         crop_nms_threshold: box NMS between crops; the smaller crop wins.
         crop_points_divisor: layer i's grid has ``points_per_side / divisor**i`` points per side.
         min_region_area: pixels; smaller islands and holes are removed (0 = leave them).

@@ -70,7 +70,10 @@ def _load_nano(folder: Path, config: dict[str, Any], name: str, device: str, dty
         weights = {key: value.float() for key, value in load_file(file).items()}
     except (OSError, SafetensorError) as error:
         raise ModelError(f"cannot read {file}: {error}; reinstall segrobust or restore the file") from error
-    problems = model.load_state_dict(weights, strict=False)
+    try:
+        problems = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # a shape that differs
+        raise ModelError(f"{file} does not fit its config.json: {str(error).splitlines()[-1].strip()}") from error
     # Not stored: counters of batch norm (unused in eval mode) and the encoding the decoder shares with the prompts.
     missing = [k for k in problems.missing_keys if "num_batches" not in k and "shared_image_embedding" not in k]
     if missing or problems.unexpected_keys:

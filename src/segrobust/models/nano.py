@@ -26,8 +26,8 @@ from segrobust.models.sam_parts import (
     SamVisionConfig,
 )
 
-EMBEDDING_STRIDE = 8
-"""Image pixels per embedding token. Half of SAM's 16: at 256 px a token must not hide a small object."""
+EMBEDDING_STRIDE = 16
+"""Image pixels per embedding token, as in SAM; the decoder's masks then have a quarter of the image's resolution."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class NanoConfig:
     widths: tuple[int, int, int] = (48, 96, 192)
     depths: tuple[int, int, int] = (2, 3, 3)
     attention_layers: int = 3
-    embedding_channels: int = 128
+    embedding_channels: int = 192
     decoder_mlp: int = 512
 
     @property
@@ -121,7 +121,7 @@ class _Attention(nn.Module):
 
 
 class NanoEncoder(nn.Module):
-    """Convolutions to stride 16, attention there, and a top-down path back to stride 8.
+    """Convolutions to stride 16, attention there, and finer features brought to it once more before the neck.
 
     The neck (1x1 convolution, layer norm, 3x3 convolution, layer norm) is SAM's, so the embedding
     has SAM's statistics: every token has zero mean and unit variance up to a learned scale.
@@ -139,8 +139,7 @@ class NanoEncoder(nn.Module):
         self.position = nn.Parameter(torch.empty(1, side * side, coarse))
         nn.init.trunc_normal_(self.position, std=0.02)
         self.attention = nn.Sequential(*(_Attention(coarse, coarse // 32) for _ in range(config.attention_layers)))
-        self.from4 = _conv(fine, channels, stride=2)
-        self.from8 = _conv(middle, channels, kernel=1)
+        self.from8 = _conv(middle, channels, stride=2)
         self.from16 = _conv(coarse, channels, kernel=1)
         self.fuse = _Residual(channels, channels)
         self.neck = nn.Sequential(
@@ -163,16 +162,14 @@ class NanoEncoder(nn.Module):
             pixels: ``(B, 3, S, S)`` with S the model's image size.
 
         Returns:
-            ``(B, C, S / 8, S / 8)``.
+            ``(B, C, S / 16, S / 16)``.
         """
-        x4 = self.stage4(self.stem(pixels))
-        x8 = self.stage8(x4)
+        x8 = self.stage8(self.stage4(self.stem(pixels)))
         x16 = self.stage16(x8)
         batch, width, height, breadth = x16.shape
         tokens = x16.flatten(2).transpose(1, 2) + self.position
         x16 = self.attention(tokens).transpose(1, 2).reshape(batch, width, height, breadth)
-        coarse = F.interpolate(self.from16(x16), scale_factor=2.0, mode="nearest")
-        fused: Tensor = self.neck(self.fuse(F.relu(coarse + self.from8(x8) + self.from4(x4))))
+        fused: Tensor = self.neck(self.fuse(F.relu(self.from16(x16) + self.from8(x8))))
         return fused
 
 

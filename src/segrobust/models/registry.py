@@ -36,7 +36,7 @@ class ModelEntry:
 
 _ALL = ("gradient", "points", "boxes", "everything")
 _ENTRIES = (
-    ModelEntry("nano", "nano (SAM decoder)", 5_098_712, _ALL, "research use", "shipped with segrobust"),
+    ModelEntry("nano", "nano (SAM decoder)", 6_526_480, _ALL, "research use", "shipped with segrobust"),
     ModelEntry("facebook/sam-vit-base", "SAM", 93_735_472, _ALL, "Apache-2.0", "Hugging Face"),
     ModelEntry("facebook/sam-vit-large", "SAM", 312_342_832, _ALL, "Apache-2.0", "Hugging Face"),
     ModelEntry("facebook/sam-vit-huge", "SAM", 641_090_608, _ALL, "Apache-2.0", "Hugging Face"),

@@ -1,7 +1,7 @@
 """Segment everything: all masks a segmenter finds on a photo when it is asked at every point of a grid."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -15,14 +15,27 @@ from segrobust.types import RLE, Floats, Image, Masks, Prompts, decode_mask, enc
 
 
 class _Candidate(NamedTuple):
-    """A mask that passed the filters; about the size of its RLE, so thousands can wait for the NMS."""
+    """A mask that passed the filters: how to get it again, and what the NMS needs to know."""
+
+    point: tuple[float, float]  # in the crop
+    choice: int  # which of the answers to the point
+    box: tuple[int, int, int, int]  # in the photo, far edge inclusive
+    predicted_iou: float
+    stability: float
+
+
+class _Found(NamedTuple):
+    """A mask that survived its crop's NMS."""
 
     rle: RLE
     box: tuple[int, int, int, int]  # in the photo, far edge inclusive
     predicted_iou: float
     stability: float
-    point: tuple[float, float]
+    point: tuple[float, float]  # in the photo
     crop: Crop
+
+
+_Boxed = TypeVar("_Boxed", _Candidate, _Found)
 
 
 def segment_everything(segmenter: Segmenter, image: Image, settings: EverythingSettings | None = None) -> Masks:
@@ -35,9 +48,11 @@ def segment_everything(segmenter: Segmenter, image: Image, settings: EverythingS
     stays. Then the same between crops, where the smaller crop wins. Then, if asked, small islands and holes are
     removed and duplicates dropped once more, where untouched masks win.
 
-    Filters, boxes and stability are those of the full-resolution logits. Peak memory beyond the model is a few
-    full-resolution planes: masks are restored one at a time, where they are (see ``windows``), and compressed at once.
-    Where we differ from the source: empty masks are always dropped; the photo is resized in float (see ``geometry``).
+    Filters, boxes and stability are those of the full-resolution logits, as in the source. But there thousands of masks
+    wait, compressed, for the NMS; here only their boxes do, and the points of those that stay are asked once more.
+    Masks are restored one at a time, only where they are (see ``windows``). So memory beyond the model is some planes
+    of the photo and the result. Where we differ from the source: empty masks are always dropped; the photo is resized
+    in float (see ``geometry``); asking again in another batch may move a logit by its float rounding.
 
     Args:
         segmenter: any model that takes point prompts.
@@ -64,7 +79,7 @@ def segment_everything(segmenter: Segmenter, image: Image, settings: EverythingS
     with torch.no_grad():
         found = [c for crop in crops for c in _search(segmenter, image, crop, settings)]
     if len(crops) > 1:
-        found = _suppress(found, (1 / c.crop.area for c in found), settings.crop_nms_threshold)
+        found = _suppress(found, [1 / c.crop.area for c in found], settings.crop_nms_threshold)
     if settings.min_region_area > 0:
         found = _clean(found, settings)
     return Masks.from_rles(
@@ -76,21 +91,27 @@ def segment_everything(segmenter: Segmenter, image: Image, settings: EverythingS
     )
 
 
-def _search(segmenter: Segmenter, image: Image, crop: Crop, settings: EverythingSettings) -> list[_Candidate]:
+def _search(segmenter: Segmenter, image: Image, crop: Crop, settings: EverythingSettings) -> list[_Found]:
     """The masks of one crop, best first, after its own NMS."""
     pixels = image.pixels[crop.y0 : crop.y1, crop.x0 : crop.x1]
     embedding = segmenter.embed(to_tensor(pixels)[None])
-    per_side = max(1, int(settings.points_per_side / settings.crop_points_divisor**crop.layer))
-    points = point_grid(per_side, crop.size)
-    found: list[_Candidate] = []
     restorer: Restorer | None = None
-    for start in range(0, len(points), settings.points_per_batch):
-        batch = points[start : start + settings.points_per_batch]
-        prediction = segmenter.masks(embedding, Prompts.of(points=batch), multimask=True)
+    candidates: list[_Candidate] = []
+    per_side = max(1, int(settings.points_per_side / settings.crop_points_divisor**crop.layer))
+    grid = point_grid(per_side, crop.size)
+    for part in _batches(len(grid), settings.points_per_batch):
+        prediction = segmenter.masks(embedding, Prompts.of(points=grid[part]), multimask=True)
         height, width = prediction.logits.shape[-2:]
         restorer = restorer or Restorer(prediction.geometry, (height, width), prediction.logits.device)
-        found += _filter(prediction, restorer, batch, crop, image.size, settings)
-    return _suppress(found, (c.predicted_iou for c in found), settings.box_nms_threshold)
+        candidates += _filter(prediction, restorer, grid[part], crop, image.size, settings)
+    kept = _suppress(candidates, [c.predicted_iou for c in candidates], settings.box_nms_threshold)
+    if restorer is None:
+        return []
+    found: list[_Found] = []
+    for part in _batches(len(kept), settings.points_per_batch):
+        prediction = segmenter.masks(embedding, Prompts.of(points=[c.point for c in kept[part]]), multimask=True)
+        found += _compress(prediction, restorer, kept[part], crop, image.size)
+    return found
 
 
 def _filter(
@@ -106,35 +127,56 @@ def _filter(
     wanted = scores > settings.predicted_iou_threshold
     if settings.predicted_iou_threshold <= 0:
         wanted = np.ones_like(wanted)
-    found = []
+    passed = []
     for i, k in np.argwhere(wanted):
         window = restorer.window(prediction.logits[i, k], above=-settings.stability_offset)
         if window is None or (box := window.box()) is None:
             continue
         stability = window.stability(settings.stability_offset)
-        in_photo = (box[0] + crop.x0, box[1] + crop.y0, box[2] + crop.x0, box[3] + crop.y0)
-        if stability < settings.stability_threshold or cut_by_crop(in_photo, crop, size):
-            continue
+        placed = _in_photo(box, crop)
+        if stability >= settings.stability_threshold and not cut_by_crop(placed, crop, size):
+            point = (float(points[i, 0]), float(points[i, 1]))
+            passed.append(_Candidate(point, int(k), placed, float(scores[i, k]), stability))
+    return passed
+
+
+def _compress(
+    prediction: Prediction, restorer: Restorer, kept: Sequence[_Candidate], crop: Crop, size: tuple[int, int]
+) -> list[_Found]:
+    """The masks of candidates whose points were asked again."""
+    found = []
+    for logits, c in zip(prediction.logits, kept, strict=True):
+        window = restorer.window(logits[c.choice], above=0)
+        if window is None or (box := window.box()) is None:
+            continue  # a mask of a few pixels, lost to the float rounding of another batch
+        point = (c.point[0] + crop.x0, c.point[1] + crop.y0)
         rle = window.encode(size, (crop.x0, crop.y0))
-        point = (float(points[i, 0]) + crop.x0, float(points[i, 1]) + crop.y0)
-        found.append(_Candidate(rle, in_photo, float(scores[i, k]), stability, point, crop))
+        found.append(_Found(rle, _in_photo(box, crop), c.predicted_iou, c.stability, point, crop))
     return found
 
 
-def _suppress(found: Sequence[_Candidate], scores: Iterable[float], threshold: float) -> list[_Candidate]:
-    boxes = np.array([c.box for c in found], np.float64).reshape(-1, 4)
-    return [found[i] for i in box_nms(boxes, np.array(list(scores), np.float64), threshold)]
+def _in_photo(box: tuple[int, int, int, int], crop: Crop) -> tuple[int, int, int, int]:
+    return box[0] + crop.x0, box[1] + crop.y0, box[2] + crop.x0, box[3] + crop.y0
 
 
-def _clean(found: Sequence[_Candidate], settings: EverythingSettings) -> list[_Candidate]:
+def _batches(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, count, size))
+
+
+def _suppress(items: Sequence[_Boxed], scores: Sequence[float], threshold: float) -> list[_Boxed]:
+    boxes = np.array([item.box for item in items], np.float64).reshape(-1, 4)
+    return [items[i] for i in box_nms(boxes, np.array(scores, np.float64), threshold)]
+
+
+def _clean(found: Sequence[_Found], settings: EverythingSettings) -> list[_Found]:
     """Remove small islands and holes, then drop the duplicates this makes; untouched masks win."""
     cleaned, untouched = [], []
-    for candidate in found:
-        mask, changed = remove_small_regions(decode_mask(candidate.rle), settings.min_region_area)
+    for item in found:
+        mask, changed = remove_small_regions(decode_mask(item.rle), settings.min_region_area)
         if changed:
             rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
             box = (int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
-            candidate = candidate._replace(rle=encode_mask(mask), box=box)
-        cleaned.append(candidate)
+            item = item._replace(rle=encode_mask(mask), box=box)
+        cleaned.append(item)
         untouched.append(float(not changed))
     return _suppress(cleaned, untouched, max(settings.box_nms_threshold, settings.crop_nms_threshold))

@@ -25,17 +25,30 @@ def results_text(results: Mapping[str, Any]) -> str:
         ("clean_reference", "Reference: the model's own answers on the original photo"),
         ("annotation_reference", "Reference: the annotation beside the photo"),
     ):
-        rows = [r for r in results["rows"] if kind in r]
-        if rows:
-            asked = rows[0][kind]["all"]
+        scored = [r[kind] for r in results["rows"] if kind in r]
+        if scored:
+            asked = scored[0]["all"]
             skipped = f", {asked['skipped']} skipped (empty)" if asked["skipped"] else ""
-            counted = f"{rows[0][kind]['photos']} photos, {asked['n']} prompts{skipped}"
-            parts.append(f"{title} ({counted})\n\n{_prompt_table(rows, kind)}")
-    rows = [r for r in results["rows"] if r["photos"]]
-    if rows:
-        parts.append(f"The saved photos and segment everything (means over photos)\n\n{_photo_table(rows)}")
-    parts += [f"failed: {f['image']}, {f['attack']}: {f['error']}" for f in results["failures"]]
-    return "\n\n".join(parts)
+            counted = f"{scored[0]['photos']} photos, {asked['n']} prompts{skipped}"
+            parts.append(f"{title} ({counted})\n\n{_prompt_table(results['rows'], kind)}")
+    if any(r["photos"] for r in results["rows"]):
+        table = _photo_table(results["rows"])
+        parts.append(f"The saved photos and segment everything (means over photos)\n\n{table}")
+    failures = failure_lines(results["failures"])
+    return "\n\n".join(parts + (["\n".join(failures)] if failures else []))
+
+
+def failure_lines(failures: Sequence[Row]) -> list[str]:
+    """One line per photo and reason: the file, the rows it cost, why."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for failure in failures:
+        rows.setdefault((failure["photo"], failure["error"]), []).append(failure["attack"])
+    return [f"failed: {photo} ({', '.join(attacks)}): {error}" for (photo, error), attacks in rows.items()]
+
+
+def _label(row: Row) -> str:
+    """The attack; beside it, on how few photos the row stands, where some failed: the others have more."""
+    return f"{row['attack']} ({row['photos']} of {row['photos'] + row['failed']})" if row["failed"] else row["attack"]
 
 
 def _headline(results: Mapping[str, Any]) -> str:
@@ -52,10 +65,13 @@ def _prompt_table(rows: Sequence[Row], kind: str) -> str:
     header = ["attack", "mIoU ↑", "points", "boxes", "ASR@50 ↓", "ASR@10 ↓"]
     lines = []
     for row in rows:
+        if kind not in row:  # all its photos failed
+            lines.append([_label(row), *["–"] * (len(header) - 1)])
+            continue
         scores = row[kind]
         lines.append(
             [
-                row["attack"],
+                _label(row),
                 *(_share(scores[part]["miou"], 3) for part in ("all", "points", "boxes")),
                 *(_percent(scores["all"][key]) for key in ("asr50", "asr10")),
             ]
@@ -67,9 +83,12 @@ def _photo_table(rows: Sequence[Row]) -> str:
     header = ["attack", "masks", "matched mIoU ↑", "max diff /255", "PSNR dB", "SSIM", "gradients", "s/photo"]
     lines = []
     for row in rows:
+        if not row["photos"]:
+            lines.append([_label(row), *["–"] * (len(header) - 1)])
+            continue
         lines.append(
             [
-                row["attack"],
+                _label(row),
                 f"{row['masks_found']:.1f}",
                 _share(row["masks_matched_miou"], 3),
                 str(row["max_linf_255"]),

@@ -1,0 +1,74 @@
+"""Write the measured tables into the documents, from stored runs.
+
+    python -m benchmarks.write_docs [--runs runs]
+
+Reads ``RUNS/sa1b/results.json`` and ``RUNS/demo/results.json`` (written by ``segrobust attack``; the commands are in
+the documents), ``RUNS/gradient_cost.txt`` (benchmarks/gradient_cost.py) and the scores in nano's ``card.json``
+(training/score.py). Copies the README's picture, and replaces what stands between ``<!-- begin NAME -->`` and
+``<!-- end NAME -->`` in README.md, docs/benchmarks.md and the model card.
+"""
+
+import argparse
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from segrobust.report.tables import markdown_table, results_text
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURE = "coffee.png"
+CARD = ROOT / "src/segrobust/models/embedded/nano"
+
+
+def replace(document: Path, name: str, text: str) -> None:
+    """Put text between the markers of a name."""
+    old = document.read_text()
+    pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.S)
+    new, count = pattern.subn(lambda m: f"{m[1]}{text.strip()}\n{m[2]}", old)
+    if count != 1:
+        raise SystemExit(f"{document}: expected one pair of markers {name!r}, found {count}")
+    document.write_text(new)
+
+
+def run_text(folder: Path) -> str:
+    """The tables of a run and the circumstances they were measured under."""
+    results = json.loads((folder / "results.json").read_text())
+    if results["failures"]:
+        raise SystemExit(f"{folder} has failures; a published table may not")
+    run = json.loads((folder / "run.json").read_text())
+    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    where = f"device {run['device']}, {run['threads']} threads, {run['dtype']}; {versions}"
+    grid = f"segment everything with {run['everything']['points_per_side']} points per side"
+    weights = f"weights sha256 {run['model_sha256'][:12]}"
+    return f"{results_text(results)}\n\n{where}; {grid}; {weights}."
+
+
+def card_text(card: dict[str, Any]) -> str:
+    """The scores of the model card as a table."""
+    header = ["data", "prompt", "best of three", "best predicted", "single mask", "rank correlation"]
+    rows = []
+    for data, table in card.items():
+        for kind in ("point", "centre", "box"):
+            keys = ("best_of_three", "best_predicted", "single", "rank_correlation")
+            rows.append([f"{data} ({table['photos']} photos, {table['regions']} regions)", kind])
+            rows[-1] += [f"{table[f'{kind}_{key}']:.3f}" for key in keys]
+    cosines = ", ".join(f"{data} {table['cosine_between_photos']:.3f}" for data, table in card.items())
+    return f"{markdown_table(header, rows)}\n\nMean cosine between the embeddings of two photos: {cosines}."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs")
+    args = parser.parse_args()
+    replace(ROOT / "docs/benchmarks.md", "sa1b", run_text(args.runs / "sa1b"))
+    cost = (args.runs / "gradient_cost.txt").read_text().strip()
+    replace(ROOT / "docs/benchmarks.md", "cost", f"```\n{cost}\n```")
+    replace(ROOT / "README.md", "demo", run_text(args.runs / "demo"))
+    shutil.copy(args.runs / "demo/panels" / PICTURE, ROOT / "docs/images/panel.png")
+    replace(CARD / "README.md", "scores", card_text(json.loads((CARD / "card.json").read_text())))
+
+
+if __name__ == "__main__":
+    main()
