@@ -129,14 +129,15 @@ class Sampler:
         if rng.random() < 0.8:
             grey = x.mean(2, keepdims=True)
             x = grey + (x - grey) * rng.uniform(0.3, 1.4)
-            x = (x - 128) * rng.uniform(0.6, 1.4) + 128 + rng.uniform(-35, 35)
-            x = x * rng.uniform(0.88, 1.12, 3).astype(np.float32)
+            # Down to hazy photos: small differences must mean as much there as large ones elsewhere.
+            contrast = np.exp(rng.uniform(np.log(0.12), np.log(1.4)))
+            middle = x.mean() + rng.uniform(-60, 60) * (1 - min(contrast, 1))
+            x = (x - x.mean()) * contrast + middle + rng.uniform(-20, 20)
+            x = x * rng.uniform(0.9, 1.1, 3).astype(np.float32)
         if rng.random() < 0.1:
             x = x[..., rng.permutation(3)]
-        if rng.random() < 0.2:
+        if rng.random() < 0.1:
             x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.3, 1.0))
-        if rng.random() < 0.2:
-            x = x + rng.standard_normal(x.shape, np.float32) * rng.uniform(1, 8)
         return (np.clip(x, 0, 255) - MEAN) / STD
 
     def _points(self, mask: np.ndarray, shots: int) -> tuple[np.ndarray, np.ndarray]:

@@ -25,8 +25,6 @@ class BudgetError(UsageError):
     """A perturbation budget that cannot be meant, e.g. a bare ``8``."""
 
 
-
-
 class PhotoError(SegrobustError):
     """One photo cannot be read or used; the others can go on."""
 

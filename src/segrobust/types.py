@@ -304,7 +304,8 @@ class Budget:
 
     def __str__(self) -> str:
         levels = f"{float(self.epsilon * 255):.12g}"
-        return f"{levels}/255" if Fraction(levels) / 255 == self.epsilon else str(self.epsilon)
+        exact = "e" not in levels and Fraction(levels) / 255 == self.epsilon
+        return f"{levels}/255" if exact else str(self.epsilon)
 
 
 def _out_of_range(text: str) -> str:

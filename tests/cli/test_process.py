@@ -41,7 +41,8 @@ def kill_at(home: Path, count: int, *arguments: object) -> bool:
 
 def check_resumed(home: Path, cli: Cli, tiny_model: Path, *counts: int) -> None:
     flags = ("photos", "-m", tiny_model, *FAST)
-    assert all([kill_at(home, count, "attack", *flags, "-o", "out") for count in counts])
+    for count in counts:
+        assert kill_at(home, count, "attack", *flags, "-o", "out")
     assert cli("attack", *flags, "-o", "out").code == 0
     if not (home / "whole").exists():
         assert cli("attack", *flags, "-o", "whole").code == 0

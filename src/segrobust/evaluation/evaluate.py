@@ -120,6 +120,7 @@ def clean_side(
         image: the original photo.
         seed: prompts come from the stream (seed, photo, reference kind); attacks and models cannot change them.
         annotation: annotated masks, if the photo has them; the first ``prompts.masks`` in the order given are used.
+            Where those are all empty there is nothing to ask for, and no such reference.
         prompts: how to draw them.
         everything: segment-everything settings (None: the segmenter's own).
 
@@ -132,8 +133,8 @@ def clean_side(
         raise NoMasksError(f"{image.name}: the model finds no masks on the photo, so there is nothing to score")
     own = prompts_for(masks, image, seed, "clean", how)
     references = {"clean": Reference("clean", own, answer(segmenter, image, own))}
-    if annotation is not None and len(annotation):
-        asked = prompts_for(annotation, image, seed, "annotation", how)
+    asked = None if annotation is None else prompts_for(annotation, image, seed, "annotation", how)
+    if annotation is not None and asked:  # an annotation may be empty, or all of its masks
         which = [*asked.point_masks.tolist(), *asked.box_masks.tolist()]
         references["annotation"] = Reference("annotation", asked, annotation.select(which))
     return CleanSide(image, masks, references)
