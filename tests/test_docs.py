@@ -97,7 +97,9 @@ def test_every_option_is_documented_and_every_documented_one_exists():
     assert len(options) > 10
     assert set(first_column(text)) == options
     assert "--tolerance" in section("cli.md", "segrobust verify")
-    everywhere = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", "".join(p.read_text("utf-8") for p in DOCS.glob("*.md"))))
+    pages = "\n".join(page.read_text("utf-8") for page in DOCS.glob("*.md"))
+    ours = "\n".join(line for line in pages.splitlines() if "python " not in line)  # other programs have other options
+    everywhere = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", ours))
     assert everywhere <= options | {"--tolerance", "--json", "--help", "--version"}
 
 

@@ -130,8 +130,8 @@ class Sampler:
             grey = x.mean(2, keepdims=True)
             x = grey + (x - grey) * rng.uniform(0.3, 1.4)
             # Down to hazy photos: small differences must mean as much there as large ones elsewhere.
-            contrast = np.exp(rng.uniform(np.log(0.12), np.log(1.4)))
-            middle = x.mean() + rng.uniform(-60, 60) * (1 - min(contrast, 1))
+            contrast = float(np.exp(rng.uniform(np.log(0.12), np.log(1.4))))
+            middle = float(x.mean()) + rng.uniform(-60, 60) * (1 - min(contrast, 1))
             x = (x - x.mean()) * contrast + middle + rng.uniform(-20, 20)
             x = x * rng.uniform(0.9, 1.1, 3).astype(np.float32)
         if rng.random() < 0.1:

@@ -26,8 +26,8 @@ class Annotated:
     maps: list[np.ndarray]
 
 
-def _shrink(image: np.ndarray, maps: list[np.ndarray]) -> Annotated:
-    scale = min(1.0, LONG_SIDE / max(image.shape[:2]))
+def _shrink(image: np.ndarray, maps: list[np.ndarray], long_side: int = LONG_SIDE) -> Annotated:
+    scale = min(1.0, long_side / max(image.shape[:2]))
     size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
     small = [cv2.resize(m.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for m in maps]
     return Annotated(cv2.resize(image, size, interpolation=cv2.INTER_AREA), small)
@@ -37,13 +37,13 @@ def _read(path: Path) -> np.ndarray:
     return cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def bsds(root: Path, splits: tuple[str, ...]) -> Iterator[tuple[str, Annotated]]:
+def bsds(root: Path, splits: tuple[str, ...], long_side: int = LONG_SIDE) -> Iterator[tuple[str, Annotated]]:
     """BSDS500 photos with every annotator's segmentation."""
     for split in splits:
         for path in sorted((root / "images" / split).glob("*.jpg")):
             truth = loadmat(root / "groundTruth" / split / f"{path.stem}.mat")["groundTruth"]
             maps = [truth[0, k]["Segmentation"][0, 0] for k in range(truth.shape[1])]
-            yield f"bsds500/{path.stem}", _shrink(_read(path), [m for m in maps if m.max() < 255])
+            yield f"bsds500/{path.stem}", _shrink(_read(path), [m for m in maps if m.max() < 255], long_side)
 
 
 def coco(root: Path) -> Iterator[tuple[str, Annotated]]:

@@ -3,7 +3,8 @@
     python training/score.py --data DATA [--model nano] [--out card.json]
 
 Regions of more than 1 % of the photo; for each the exact box, one point drawn uniformly inside, and the point
-farthest from the region's edge. All three masks and the single mask are scored at the photo's resolution.
+farthest from the region's edge. All three masks and the single mask are scored at the photo's resolution (BSDS500:
+481 x 321; SA-1B: shrunk to 768).
 """
 
 import argparse
@@ -35,7 +36,7 @@ CHUNK = 32
 
 def bsds_test(data: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, pixels and masks ``(n, H, W)`` of the BSDS500 test photos: the regions of every annotator."""
-    for name, photo in bsds(data / "bsds500", ("test",)):
+    for name, photo in bsds(data / "bsds500", ("test",), long_side=100_000):
         masks = [m == r for m in photo.maps for r in np.unique(m[m > 0])]
         yield name, photo.image, np.stack([m for m in masks if m.mean() > MIN_REGION])
 
@@ -89,16 +90,16 @@ def score(model: WhiteBox, photos: Iterator[tuple[str, np.ndarray, np.ndarray]])
     embeddings = []
     for name, pixels, masks in photos:
         embedding = model.embed(to_tensor(pixels))
-        embeddings.append(embedding.features.flatten())
+        embeddings.append(embedding.features.flatten().cpu())
         truth = torch.from_numpy(masks)[:, None]
         for kind, prompts in prompts_for(name, masks).items():
             for start in range(0, len(masks), CHUNK):
                 for multimask in (True, False):
                     out = model.masks(embedding, _part(prompts, start), multimask=multimask)
-                    ious = _ious(out.geometry.restore(out.logits), truth[start : start + CHUNK])
+                    ious = _ious(out.geometry.restore(out.logits).cpu(), truth[start : start + CHUNK])
                     columns.setdefault(f"{kind}_{'three' if multimask else 'single'}", []).append(ious)
                     if multimask:
-                        columns.setdefault(f"{kind}_predicted", []).append(out.predicted_iou)
+                        columns.setdefault(f"{kind}_predicted", []).append(out.predicted_iou.cpu())
     table = {key: torch.cat(values) for key, values in columns.items()}
     result: dict[str, float] = {"photos": len(embeddings), "regions": len(table["box_three"])}
     for kind in ("point", "centre", "box"):

@@ -23,6 +23,7 @@ from photos import training_photos
 from score import quick_score
 from torch import Tensor, nn
 
+from segrobust.models.loading import NANO_FORMAT
 from segrobust.models.nano import NanoConfig, NanoSam
 
 IMAGES, PROMPTS = 8, 8
@@ -175,7 +176,9 @@ def export(model: NanoSam, folder: Path) -> None:
     tensors.pop("shared_image_embedding.positional_embedding", None)  # the prompt encoder's own, under a second name
     save_file(tensors, folder / "model.safetensors.part")
     (folder / "model.safetensors.part").replace(folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(model.nano_config.to_dict(), indent=1) + "\n")
+    config = {"format": NANO_FORMAT, "architecture": model.nano_config.to_dict(), "everything": {}}
+    if not (folder / "config.json").exists():  # the thresholds are chosen by hand and stay
+        (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as npst
 from torch.nn import functional as F
 
 from segrobust.attacks.budget import Box, round_into_budget, round_to_8_bits
-from segrobust.attacks.objectives import AwayAndToward
+from segrobust.attacks.objectives import SIMILARITIES, AwayAndToward
 from segrobust.attacks.updates import MomentumSign, gaussian_kernel, smooth
 from segrobust.attacks.views import RandomSimilarity, ScaleCopies, similarity_matrices, warp
 from segrobust.errors import BudgetError
@@ -131,6 +131,14 @@ def test_the_loss_is_the_papers():
     for weight in (0.0, 0.5, 1.0):
         loss = float(AwayAndToward(y_s, y_g, weight)(y_a))
         assert loss == pytest.approx(cosine(y_a, y_s) - weight * cosine(y_a, y_g), abs=1e-6)
+
+
+def test_similarities_are_their_formulas():
+    features = torch.tensor([[[[3.0, 0.0]], [[4.0, 1.0]]]])  # two tokens: (3, 4) and (0, 1)
+    target = torch.tensor([[[[1.0, 0.0]], [[0.0, 2.0]]]])  # (1, 0) and (0, 2)
+    assert float(SIMILARITIES["token-cosine"](features, target)) == pytest.approx((0.6 + 1) / 2)
+    assert float(SIMILARITIES["cosine"](features, target)) == pytest.approx((3 + 2) / np.sqrt(26 * 5))
+    assert float(SIMILARITIES["l2"](features, target)) == pytest.approx(-(4 + 16 + 1) / 5)
 
 
 def test_smoothing_is_a_gaussian_convolution():

@@ -5,11 +5,13 @@ import pytest
 import torch
 from linear import LinearSegmenter
 
+from segrobust.attacks.objectives import SIMILARITIES
 from segrobust.attacks.recipes import RECIPES, attack, make_recipe, rga, settings_of
 from segrobust.attacks.updates import MomentumSign
 from segrobust.attacks.views import RandomSimilarity, ScaleCopies
 from segrobust.errors import CapabilityError, GradientError, UsageError
 from segrobust.models.base import Capabilities
+from segrobust.regions.guide import region_guided_map
 from segrobust.types import Image, Masks
 
 SIZE = (60, 80)
@@ -68,6 +70,20 @@ def test_rga_lowers_its_loss_and_counts_its_passes(tiny_sam, photo, masks):
     assert untargeted.guide is None
 
 
+@pytest.mark.parametrize("objective", SIMILARITIES)
+def test_every_objective_leaves_the_photo_for_the_guide(tiny_sam, photo, masks, objective):
+    result = attack(tiny_sam, photo, "rga", clean_masks=masks, steps=8, objective=objective)
+    assert result.loss[-2] < result.loss[0]
+    assert result.settings["objective"] == objective
+
+
+def test_a_budget_below_one_level_is_refused(tiny_sam, photo):
+    with pytest.raises(UsageError, match="less than one level"):
+        attack(tiny_sam, photo, "noise", budget="0.5/255")
+    unchanged = attack(tiny_sam, photo, "noise", budget="0")
+    assert largest_difference(unchanged.image, photo) == 0
+
+
 def test_a_smaller_budget_is_kept(tiny_sam, photo, masks):
     result = attack(tiny_sam, photo, "rga", budget="3/255", clean_masks=masks, steps=3)
     assert largest_difference(result.image, photo) == 3
@@ -85,8 +101,13 @@ def test_protocol_paper_leaves_the_budget_and_strict_does_not(tiny_sam, masks):
 
 
 def test_random_cells_differ_from_the_regions(tiny_sam, photo, masks):
-    guides = [attack(tiny_sam, photo, n, clean_masks=masks, steps=1).guide for n in ("rga", "rga-random-cells")]
-    assert not np.array_equal(*guides)
+    regions = region_guided_map(masks, np.random.default_rng(0)).labels
+    for name, same in (("rga", True), ("rga-random-cells", False)):
+        guide = attack(tiny_sam, photo, name, clean_masks=masks, steps=1).guide
+        _, colours = np.unique(guide.reshape(-1, 3), axis=0, return_inverse=True)
+        pairs = len(np.unique(np.stack([colours.ravel(), regions.ravel()]), axis=1).T)
+        assert (pairs == len(np.unique(regions))) == same
+        assert len(np.unique(colours)) == len(np.unique(regions))
 
 
 def test_no_masks_is_a_recorded_condition(tiny_sam, photo):

@@ -13,6 +13,10 @@ from segrobust.attacks.views import InputView, PixelView, apply_input_views, app
 from segrobust.errors import GradientError
 from segrobust.models.base import WhiteBox
 
+LOSS_SCALE = 2.0**14
+"""The loss is scaled by this before it is differentiated, and the gradient scaled back: a cosine's gradient is so small
+that float16 activations would lose it. A power of two changes no digit of a float32."""
+
 Progress = Callable[[int, int, float], None]
 """Called after every step with (steps done, steps in all, loss before the step)."""
 
@@ -110,10 +114,10 @@ def gradient_of(
     for chunk in inputs.detach().split(encoder_batch or views):
         chunk.requires_grad_(True)
         loss = objective(segmenter.encode(chunk)).sum() / views
-        (slope,) = torch.autograd.grad(loss, chunk)
+        (slope,) = torch.autograd.grad(loss * LOSS_SCALE, chunk)
         slopes.append(slope)
         total += float(loss.detach())
-    (gradient,) = torch.autograd.grad(inputs, leaf, torch.cat(slopes))
+    (gradient,) = torch.autograd.grad(inputs, leaf, torch.cat(slopes) / LOSS_SCALE)
     trace.encoder_forward += views
     trace.encoder_backward += views
     return total, gradient

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segrobust.attacks.budget import Box, round_into_budget, round_to_8_bits
 from segrobust.attacks.loop import Progress, Trace, descend
-from segrobust.attacks.objectives import AwayAndToward, Objective
+from segrobust.attacks.objectives import SIMILARITIES, AwayAndToward, Objective
 from segrobust.attacks.updates import MomentumSign, Update
 from segrobust.attacks.views import InputView, PixelView, RandomSimilarity, ScaleCopies
 from segrobust.errors import UsageError
@@ -37,6 +37,7 @@ class Recipe:
     Attributes:
         name: as in tables.
         steps: gradient steps; 0 leaves the random start (the noise baseline).
+        objective: name of the similarity that is lowered to the photo and raised to the guide (``SIMILARITIES``).
         guide: name of the guide map (``GUIDES``), or None.
         guide_weight: lambda.
         pixel_views: see ``attacks.views``.
@@ -46,6 +47,7 @@ class Recipe:
 
     name: str
     steps: int
+    objective: str
     guide: str | None
     guide_weight: float
     pixel_views: tuple[PixelView, ...]
@@ -55,6 +57,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.steps < 0:
             raise UsageError(f"steps must not be negative, got {self.steps}")
+        if self.objective not in SIMILARITIES:
+            raise UsageError(f"objective {self.objective!r} is not one of {', '.join(SIMILARITIES)}")
         if self.guide is not None and self.guide not in GUIDES:
             raise UsageError(f"guide {self.guide!r} is not one of {', '.join(GUIDES)}")
 
@@ -68,13 +72,15 @@ def rga(
     copies: int = 3,
     beta: float = 0.01,
     weight: float = 1.0,
+    objective: str = "cosine",
     guide: str = "regions",
     smoothing: int = 0,
 ) -> Recipe:
     """Region-Guided Attack (Liu, Shen and Zhao, arXiv 2411.02974), with the defaults of the authors' code.
 
     With y_s, y_g and y_a the encoder's embeddings of the photo, of its region-guided map and of the adversarial
-    image seen through F_2d, minimise ``L(y_a, y_s, y_g) = cos(y_a, y_s) - lambda cos(y_a, y_g)`` within epsilon.
+    image seen through F_2d, minimise ``L(y_a, y_s, y_g) = cos(y_a, y_s) - lambda cos(y_a, y_g)`` within epsilon
+    (8/255, the default budget of :func:`attack`).
 
     Args:
         name: as in tables.
@@ -84,6 +90,7 @@ def rga(
         copies: S, 3: the image divided by 1, 2, 4; 1 = off.
         beta: strength of the random similarity F_2d, 0.01; 0 = off.
         weight: lambda, 1; 0 = untargeted, only away from the photo.
+        objective: the similarity in L: ``cosine`` (RGA's), ``token-cosine`` (mean over tokens) or ``l2``.
         guide: ``regions`` (F_sad) or ``random-cells`` (a control that ignores the photo's regions).
         smoothing: side of the Gaussian on the gradient (TI), 0 = off.
 
@@ -94,6 +101,7 @@ def rga(
         return Recipe(
             name=name,
             steps=steps,
+            objective=objective,
             guide=guide if weight else None,
             guide_weight=weight,
             pixel_views=(ScaleCopies(copies),),
@@ -106,7 +114,7 @@ def rga(
 
 def noise(*, name: str = "noise") -> Recipe:
     """Uniform random noise of the same budget: what any attack must beat."""
-    return Recipe(name, 0, None, 0.0, (), (), MomentumSign())
+    return Recipe(name, 0, "cosine", None, 0.0, (), (), MomentumSign())
 
 
 RECIPES: Mapping[str, Callable[..., Recipe]] = {
@@ -180,9 +188,14 @@ def attack(
     chosen = make_recipe(recipe, **overrides) if isinstance(recipe, str) else recipe
     white = require_white_box(segmenter)
     limit = Budget.parse(budget)
+    if limit.epsilon and not limit.levels:
+        raise UsageError(
+            f"epsilon {limit} is less than one level of an 8-bit pixel: the saved photo would be the original"
+        )
     begin = time.perf_counter()
     guide = _make_guide(white, image, chosen, seed, clean_masks)
-    adversarial, trace = _optimise(white, image, chosen, limit, protocol, seed, guide, encoder_batch, progress)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        adversarial, trace = _optimise(white, image, chosen, limit, protocol, seed, guide, encoder_batch, progress)
     return AttackResult(
         image=Image(adversarial, name=image.name),
         attack=chosen.name,
@@ -238,7 +251,7 @@ def _optimise(
     if recipe.steps == 0:
         final, trace = box.project_(start), Trace()
     else:
-        objective, passes = _objective(white, source, target, recipe.guide_weight)
+        objective, passes = _objective(white, source, target, recipe)
         final, trace = descend(
             white,
             start,
@@ -259,9 +272,8 @@ def _optimise(
 
 
 @torch.no_grad()
-def _objective(white: WhiteBox, source: Tensor, target: Tensor | None, weight: float) -> tuple[Objective, int]:
+def _objective(white: WhiteBox, source: Tensor, target: Tensor | None, recipe: Recipe) -> tuple[Objective, int]:
     """The loss, and how many images were embedded to make it."""
     clean = white.embed(source).features
-    if target is None:
-        return AwayAndToward(clean, None, 0.0), 1
-    return AwayAndToward(clean, white.embed(target).features, weight), 2
+    goal = None if target is None else white.embed(target).features
+    return AwayAndToward(clean, goal, recipe.guide_weight, recipe.objective), 1 if goal is None else 2

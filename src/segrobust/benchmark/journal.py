@@ -55,14 +55,16 @@ def write_circumstances(bench: Bench, command: Sequence[str]) -> None:
     """Write ``run.json``; a folder that was begun with another model, or elsewhere, is refused.
 
     Raises:
-        UsageError: the weights, their settings or the device are not those the run was begun with, so half of the
-            numbers would be of one kind and half of another.
+        UsageError: the weights, their settings, the device, the number of threads or a version are not those the run
+            was begun with, so half of the numbers would be of one kind and half of another.
     """
     file = bench.folder.root / "run.json"
     now = _circumstances(bench, command)
     try:
         before = json.loads(file.read_text("utf-8"))
-        changed = [key for key in ("model_sha256", "everything", "device") if before[key] != now[key]]
+        changed = [
+            key for key in ("model_sha256", "everything", "device", "threads", "versions") if before[key] != now[key]
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         changed = []
     if changed:

@@ -13,10 +13,10 @@ from segrobust.benchmark.folder import SAMPLES_SCHEMA, Record
 from segrobust.errors import SegrobustError
 from segrobust.evaluation.evaluate import PartScores, Scores
 from segrobust.evaluation.metrics import PromptScores
+from segrobust.models.registry import entries
 from segrobust.types import AttackResult, Image
 
 RESULTS_SCHEMA = "segrobust.results/1"
-LICENCES = {"nano": "weights trained on research-use photos: research use only"}
 
 
 def base_record(config: RunConfig, model_sha256: str, stem: str, path: str, image: Image | None, attack: str) -> Record:
@@ -110,7 +110,10 @@ def aggregate(config: RunConfig, records: Sequence[Record]) -> Record:
     return {
         "schema": RESULTS_SCHEMA,
         "model": config.model,
-        "licence": LICENCES.get(config.model),
+        "licence": next((e.licence for e in entries() if e.name == config.model), None),
+        "parameters": dict(config.parameters),
+        "dtype": config.dtype,
+        "points_per_side": config.points_per_side,
         "protocol": config.protocol,
         "epsilon": config.eps,
         "seed": config.seed,

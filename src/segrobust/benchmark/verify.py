@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from segrobust.attacks.recipes import settings_of
 from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.folder import Record, RunFolder, existing_folder
 from segrobust.benchmark.items import annotation_beside
@@ -123,6 +124,10 @@ def _check_record(
     sha256 = getattr(model, "fingerprint", "")
     fresh = base_record(config, sha256, record["image"], record["photo"], clean.image, record["attack"])
     problems = _differences(fresh, record, 0)
+    if record["attack"] != "clean" and record["settings"] != json.loads(
+        json.dumps(settings_of(config.recipe(record["attack"])))
+    ):
+        problems.append("its settings are not those of the configuration")
     if record["adversarial"] is None:
         scored = clean.image
     else:

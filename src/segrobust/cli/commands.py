@@ -29,11 +29,12 @@ def attack_photos(
     config = _resolve(photos, config_file, flags, steps, parameters, controls)
     from segrobust.benchmark.run import run
     from segrobust.cli.progress import make_listener
+    from segrobust.report.panels import PanelDrawer
     from segrobust.report.tables import results_text
 
     folder = out or Path("runs") / f"{Path(config.model).name}-{config.attacks[0]}"
     with make_listener(progress) as listener:
-        results = run(config, folder, listener, command=["segrobust", *sys.argv[1:]])
+        results = run(config, folder, PanelDrawer(listener), command=["segrobust", *sys.argv[1:]])
     _print(results_text(results))
     failures = len(results["failures"])
     _print(f"\nsaved {folder}" + (f" ({failures} items failed)" if failures else ""))

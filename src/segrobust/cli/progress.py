@@ -1,6 +1,5 @@
 """Progress on stderr: a bar on a terminal, one line per item elsewhere."""
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +9,10 @@ import typer
 
 from segrobust.benchmark.folder import RunFolder
 from segrobust.benchmark.items import Listener
-from segrobust.errors import MissingError
-from segrobust.report.panels import write_panel
-
-log = logging.getLogger(__name__)
 
 
 class _Quiet:
-    """Draws the panels and says nothing."""
+    """Says nothing."""
 
     def item(self, done: int, total: int, image: str, row: str) -> None:
         """Nothing to say."""
@@ -26,15 +21,7 @@ class _Quiet:
         """Nothing to say."""
 
     def photo(self, folder: RunFolder, stem: str, path: Path) -> None:
-        """Draw the panel if it is not there yet; the numbers stand without it, so a failure is only told."""
-        try:
-            if not folder.panel(stem).exists():
-                write_panel(folder, stem, path)
-        except MissingError:
-            raise
-        except Exception as error:
-            log.exception("no panel for %s", stem)
-            typer.echo(f"warning: no panel for {stem}: {error}", err=True)
+        """Nothing to say."""
 
 
 class _Lines(_Quiet):

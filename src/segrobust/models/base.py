@@ -107,7 +107,7 @@ class Prediction:
             raise ValueError(f"rule must be 'single' or 'best', got {rule!r}")
         which = self.predicted_iou.argmax(dim=1)
         rles = [encode_mask(self.full_mask(i, int(which[i]))) for i in range(n)]
-        scores = self.predicted_iou.gather(1, which[:, None])[:, 0].double().cpu().numpy()
+        scores = self.predicted_iou.gather(1, which[:, None])[:, 0].cpu().double().numpy()
         return Masks.from_rles(self.geometry.original, rles, predicted_iou=scores)
 
     def full_mask(self, prompt: int, choice: int) -> Bools:

@@ -50,11 +50,6 @@ class NanoConfig:
     embedding_channels: int = 192
     decoder_mlp: int = 512
 
-    @property
-    def embedding_size(self) -> int:
-        """Tokens per side of the embedding."""
-        return self.image_size // EMBEDDING_STRIDE
-
     def sam_config(self) -> SamConfig:
         """The configuration of the parts that are transformers' own."""
         channels = self.embedding_channels

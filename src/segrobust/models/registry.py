@@ -1,5 +1,6 @@
 """Names of models. Importing this module must stay cheap: ``ls models`` and ``--help`` read it without torch."""
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -61,7 +62,8 @@ def load(name: str, *, device: str = "auto", dtype: "str | torch.dtype" = "float
         ModelError: the name is unknown, or the weights are not here.
     """
     known = {entry.name for entry in _ENTRIES}
-    if name not in known and not Path(name).is_dir():
+    on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None and not get_close_matches(name, known, n=1, cutoff=0.9)
+    if name not in known and not Path(name).is_dir() and not on_hub:
         close = get_close_matches(name, known, n=1, cutoff=0.5)
         advice = f"; did you mean {close[0]!r}?" if close else ""
         raise ModelError(f"unknown model {name!r}{advice} (a name from 'segrobust ls models', or a folder)")

@@ -11,8 +11,8 @@ from segrobust.models.geometry import SAM_MEAN, SAM_STD, Geometry, normalise_and
 from segrobust.models.sam_parts import SamMaskDecoder, SamPositionalEmbedding, SamPromptEncoder
 from segrobust.types import Prompts
 
-DECODER_BATCH = 64
-"""Prompts decoded at a time: a SAM-B prompt holds about 20 MB while it is decoded."""
+DECODER_BATCH = {"cpu": 16, "cuda": 64, "mps": 32}
+"""Prompts decoded at a time: one of SAM-B holds about 20 MB while it is decoded; a CPU gains nothing from more."""
 
 
 class SamParts(Protocol):
@@ -61,8 +61,11 @@ class SamSegmenter:
         self.device = torch.device(device)
         self.dtype = dtype
         self.everything = everything or EverythingSettings()
-        self.module = model.to(self.device, dtype).eval().requires_grad_(False)
+        self.module = model.to(self.device).eval().requires_grad_(False)
         parts = cast(SamParts, self.module)
+        # Not the prompt encoder: in half precision a coordinate would be off by a pixel.
+        parts.vision_encoder.to(dtype)
+        parts.mask_decoder.to(dtype)
         self._vision = cast("Callable[[Tensor], Tensor | tuple[Tensor, ...]]", parts.vision_encoder)
         self._prompts, self._decoder = parts.prompt_encoder, parts.mask_decoder
         self.side = int(self._prompts.input_image_size)
@@ -75,10 +78,9 @@ class SamSegmenter:
         height, width = self._prompts.image_embedding_size
         y = (torch.arange(height, device=self.device, dtype=torch.float32) + 0.5) / height
         x = (torch.arange(width, device=self.device, dtype=torch.float32) + 0.5) / width
-        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).to(self.dtype)
         with torch.no_grad():
-            encoded: Tensor = encoding(grid)
-        return encoded.permute(2, 0, 1)[None]
+            encoded: Tensor = encoding(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1))
+        return encoded.permute(2, 0, 1)[None].to(self.dtype)
 
     def geometry(self, size: tuple[int, int]) -> Geometry:
         """How a photo of ``size`` (height, width) lies in the model's input."""
@@ -126,11 +128,12 @@ class SamSegmenter:
         sparse, dense = self._embed_prompts(prompts, embedding.geometry)
         k = 3 if multimask else 1
         logits, scores = [], []
-        for start in range(0, sparse.shape[1], DECODER_BATCH):
+        batch = DECODER_BATCH.get(self.device.type, 16)
+        for start in range(0, sparse.shape[1], batch):
             out, iou = self._decoder(
                 image_embeddings=embedding.features.to(self.dtype),
                 image_positional_embeddings=self._position,
-                sparse_prompt_embeddings=sparse[:, start : start + DECODER_BATCH],
+                sparse_prompt_embeddings=sparse[:, start : start + batch],
                 dense_prompt_embeddings=dense,
                 multimask_output=multimask,
             )
@@ -157,7 +160,7 @@ class SamSegmenter:
             corners = torch.from_numpy(boxes).to(self.device, torch.float32)[None]
             sparse.append(self._prompts(None, None, corners, None)[0])
         dense = self._prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        dense = dense.expand(1, -1, *self._prompts.image_embedding_size)
+        dense = dense.expand(1, -1, *self._prompts.image_embedding_size).to(self.dtype)
         if not sparse:
             return dense.new_zeros((1, 0, 2, dense.shape[1])), dense
         return torch.cat(sparse, dim=1).to(self.dtype), dense

@@ -123,7 +123,7 @@ def _filter(
     settings: EverythingSettings,
 ) -> list[_Candidate]:
     """The masks of one batch of prompts that pass the filters, cheapest filter first."""
-    scores = prediction.predicted_iou.double().cpu().numpy()
+    scores = prediction.predicted_iou.cpu().double().numpy()
     wanted = scores > settings.predicted_iou_threshold
     if settings.predicted_iou_threshold <= 0:
         wanted = np.ones_like(wanted)

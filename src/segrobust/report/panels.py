@@ -1,6 +1,7 @@
 """The five-picture panel: photo, its masks, the guide map, the adversarial photo, what is left of the masks."""
 
 import colorsys
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,10 +10,14 @@ from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 
 from segrobust.benchmark.folder import RunFolder
+from segrobust.benchmark.items import Listener
+from segrobust.errors import MissingError
+from segrobust.evaluation.metrics import max_linf_255
 from segrobust.io.images import read_image, write_png
 from segrobust.io.sa1b import read_sa1b
 from segrobust.types import Masks, Pixels
 
+log = logging.getLogger(__name__)
 TILE = 360
 CAPTION = 26
 GOLDEN_ANGLE = 0.61803398875
@@ -71,7 +76,7 @@ def write_panel(folder: RunFolder, stem: str, photo: Path) -> None:
     original, adversarial = read_image(photo), read_image(folder.adversarial(stem, attack))
     clean = read_sa1b(folder.masks(stem), size=original.size)
     found = read_sa1b(folder.masks(stem, attack), size=original.size)
-    worst = int(np.abs(original.pixels.astype(np.int16) - adversarial.pixels).max())
+    worst = max_linf_255(original.pixels, adversarial.pixels)
     pictures = [_shrink(original.pixels, TILE), overlay(original.pixels, clean)]
     captions = ["photo", f"its {len(clean)} masks"]
     if folder.guide(stem, attack).exists():
@@ -80,3 +85,29 @@ def write_panel(folder: RunFolder, stem: str, photo: Path) -> None:
     pictures += [_shrink(adversarial.pixels, TILE), overlay(adversarial.pixels, found)]
     captions += [f"{attack}: at most {worst}/255 per pixel", f"{len(found)} masks on it"]
     write_png(folder.panel(stem), side_by_side(pictures, captions))
+
+
+class PanelDrawer:
+    """A listener that draws the panel of every finished photo, and passes everything on to another one."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+
+    def item(self, done: int, total: int, image: str, row: str) -> None:
+        """Passed on."""
+        self.listener.item(done, total, image, row)
+
+    def step(self, done: int, total: int, loss: float) -> None:
+        """Passed on."""
+        self.listener.step(done, total, loss)
+
+    def photo(self, folder: RunFolder, stem: str, path: Path) -> None:
+        """Draw the panel if it is not there yet; the numbers stand without it, so a failure is only logged."""
+        try:
+            if not folder.panel(stem).exists():
+                write_panel(folder, stem, path)
+        except MissingError:
+            raise
+        except Exception:
+            log.exception("no panel for %s", stem)
+        self.listener.photo(folder, stem, path)

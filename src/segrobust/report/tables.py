@@ -58,7 +58,13 @@ def _headline(results: Mapping[str, Any]) -> str:
         f"seed {results['seed']}, {results['photos']} photos; first {plan['masks']} masks, {plan['points']} points and "
         f"{plan['boxes']} boxes each, single-mask answers"
     )
-    return text + (f"\n{results['licence']}" if results.get("licence") else "")
+    changed = [f"{key}={value}" for key, value in results["parameters"].items()]
+    if results["dtype"] != "float32":
+        changed.append(f"dtype={results['dtype']}")
+    if results["points_per_side"] is not None:
+        changed.append(f"points_per_side={results['points_per_side']}")
+    text += f"\nchanged: {', '.join(changed)}" if changed else ""
+    return text + (f"\nlicence of the weights: {results['licence']}" if results["licence"] else "")
 
 
 def _prompt_table(rows: Sequence[Row], kind: str) -> str:
