@@ -37,9 +37,9 @@ def test_nano_folder_is_loaded_with_its_settings_and_carries_gradients(nano_fold
     assert nano.everything.points_per_side == 16
     photo = torch.rand((3, 45, 70), generator=torch.Generator().manual_seed(1)).requires_grad_()
     embedding = nano.embed(photo)
-    assert embedding.features.shape == (1, 32, 8, 8)
+    assert embedding.features.shape == (1, 32, 4, 4)
     prediction = nano.masks(embedding, Prompts.of([(20, 20)]), multimask=True)
-    assert prediction.logits.shape == (1, 3, 32, 32)
+    assert prediction.logits.shape == (1, 3, 16, 16)
     prediction.logits.sum().backward()
     assert photo.grad.abs().max() > 0
 
