@@ -34,7 +34,10 @@ def attack_photos(
 
     folder = out or Path("runs") / f"{Path(config.model).name}-{config.attacks[0]}"
     with make_listener(progress) as listener:
-        results = run(config, folder, PanelDrawer(listener), command=["segrobust", *sys.argv[1:]])
+        drawer = PanelDrawer(listener)
+        results = run(config, folder, drawer, command=["segrobust", *sys.argv[1:]])
+    for problem in drawer.problems:
+        typer.echo(f"warning: {problem}", err=True)
     _print(results_text(results))
     failures = len(results["failures"])
     _print(f"\nsaved {folder}" + (f" ({failures} items failed)" if failures else ""))

@@ -88,10 +88,15 @@ def write_panel(folder: RunFolder, stem: str, photo: Path) -> None:
 
 
 class PanelDrawer:
-    """A listener that draws the panel of every finished photo, and passes everything on to another one."""
+    """A listener that draws the panel of every finished photo, and passes everything on to another one.
+
+    Attributes:
+        problems: what could not be drawn, one line each.
+    """
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
+        self.problems: list[str] = []
 
     def item(self, done: int, total: int, image: str, row: str) -> None:
         """Passed on."""
@@ -102,12 +107,13 @@ class PanelDrawer:
         self.listener.step(done, total, loss)
 
     def photo(self, folder: RunFolder, stem: str, path: Path) -> None:
-        """Draw the panel if it is not there yet; the numbers stand without it, so a failure is only logged."""
+        """Draw the panel if it is not there yet; the numbers stand without it, so a failure does not end the run."""
         try:
             if not folder.panel(stem).exists():
                 write_panel(folder, stem, path)
         except MissingError:
             raise
-        except Exception:
+        except Exception as error:
             log.exception("no panel for %s", stem)
+            self.problems.append(f"no panel for {stem}: {error}")
         self.listener.photo(folder, stem, path)
