@@ -1,6 +1,6 @@
 """What one RGA gradient costs beside the encoder's bare forward and backward pass over the same batch.
 
-    python benchmarks/gradient_cost.py [--model nano] [--size 400x600] [--repeats 15] [--out runs/gradient_cost.txt]
+    python benchmarks/gradient_cost.py [--model nano] [--size 400x600] [--copies 3] [--out runs/gradient_cost.txt]
 
 The bare pass: three prepared inputs through the encoder, a scalar, and its gradient at the inputs. RGA's: resize the
 photo, three scale copies, normalise, warp, encode, loss, and back to the photo's own pixels. Both are repeated
@@ -21,16 +21,14 @@ from segrobust.attacks.views import RandomSimilarity, ScaleCopies
 from segrobust.models import load
 from segrobust.models.base import WhiteBox
 
-COPIES = 3
 
-
-def passes(model: WhiteBox, size: tuple[int, int]) -> tuple[Callable[[], None], Callable[[], None]]:
+def passes(model: WhiteBox, size: tuple[int, int], copies: int) -> tuple[Callable[[], None], Callable[[], None]]:
     """The bare pass and RGA's, as functions without arguments."""
     draw = torch.Generator().manual_seed(0)
     image = torch.rand((1, 3, *size), generator=draw).to(model.device)
     with torch.no_grad():
         objective = AwayAndToward(model.embed(image).features, model.embed(image.flip(-1)).features, 1.0)
-        inputs = model.prepare(model.resize(image)).expand(COPIES, -1, -1, -1).contiguous()
+        inputs = model.prepare(model.resize(image)).expand(copies, -1, -1, -1).contiguous()
         direction = torch.randn(model.encode(inputs).shape, generator=draw).to(model.device)
     moved = (image + 0.01).clamp(0, 1)
 
@@ -39,7 +37,7 @@ def passes(model: WhiteBox, size: tuple[int, int]) -> tuple[Callable[[], None], 
         torch.autograd.grad((model.encode(leaf) * direction).sum(), leaf)
 
     def rga() -> None:
-        gradient_of(model, moved, objective, (ScaleCopies(COPIES),), (RandomSimilarity(0.01),), draw, Trace())
+        gradient_of(model, moved, objective, (ScaleCopies(copies),), (RandomSimilarity(0.01),), draw, Trace())
 
     return bare, rga
 
@@ -57,15 +55,16 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--size", nargs="+", default=["400x600", "1500x2250"], help="photo sizes, height x width")
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--copies", type=int, default=3, help="scale copies; fewer need less memory")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="write the lines here too")
     args = parser.parse_args()
     model = load(args.model, device=args.device)
     threads = torch.get_num_threads()
-    lines = [f"model {args.model}, {COPIES} views, {model.device}, {threads} threads, median of {args.repeats}"]
+    lines = [f"model {args.model}, {args.copies} views, {model.device}, {threads} threads, median of {args.repeats}"]
     for text in args.size:
         height, width = (int(part) for part in text.split("x"))
-        bare, rga = passes(model, (height, width))
+        bare, rga = passes(model, (height, width), args.copies)
         bare()
         rga()  # both once to warm up
         pairs = [(seconds(bare), seconds(rga)) for _ in range(args.repeats)]

@@ -3,7 +3,7 @@
     python -m benchmarks.write_docs [--runs runs]
 
 Reads ``RUNS/sa1b/results.json`` and ``RUNS/demo/results.json`` (written by ``segrobust attack``; the commands are in
-the documents), ``RUNS/gradient_cost.txt`` (benchmarks/gradient_cost.py) and the scores in nano's ``card.json``
+the documents), ``RUNS/gradient_cost.txt`` and ``RUNS/guide.txt`` (the benchmarks' output) and the scores in nano's ``card.json``
 (training/score.py). Copies the README's picture, and replaces what stands between ``<!-- begin NAME -->`` and
 ``<!-- end NAME -->`` in README.md, docs/benchmarks.md and the model card.
 """
@@ -18,7 +18,7 @@ from typing import Any
 from segrobust.report.tables import markdown_table, results_text
 
 ROOT = Path(__file__).resolve().parent.parent
-PICTURE = "coffee.png"
+PICTURE = "chelsea.png"
 CARD = ROOT / "src/segrobust/models/embedded/nano"
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
     args = parser.parse_args()
     replace(ROOT / "docs/benchmarks.md", "sa1b", run_text(args.runs / "sa1b"))
-    cost = (args.runs / "gradient_cost.txt").read_text().strip()
+    cost = "\n".join((args.runs / name).read_text().strip() for name in ("gradient_cost.txt", "guide.txt"))
     replace(ROOT / "docs/benchmarks.md", "cost", f"```\n{cost}\n```")
     replace(ROOT / "README.md", "demo", run_text(args.runs / "demo"))
     shutil.copy(args.runs / "demo/panels" / PICTURE, ROOT / "docs/images/panel.png")
