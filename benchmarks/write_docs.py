@@ -3,9 +3,9 @@
     python -m benchmarks.write_docs [--runs runs]
 
 Reads ``RUNS/sa1b/results.json`` and ``RUNS/demo/results.json`` (written by ``segrobust attack``; the commands are in
-the documents), ``RUNS/gradient_cost.txt`` and ``RUNS/guide.txt`` (the benchmarks' output) and the scores in nano's ``card.json``
-(training/score.py). Copies the README's picture, and replaces what stands between ``<!-- begin NAME -->`` and
-``<!-- end NAME -->`` in README.md, docs/benchmarks.md and the model card.
+the documents), ``RUNS/gradient_cost.txt`` and ``RUNS/guide.txt`` (the benchmarks' output) and the scores in nano's
+``card.json`` (training/score.py). Copies the README's picture, and replaces what stands between ``<!-- begin NAME -->``
+and ``<!-- end NAME -->`` in README.md, docs/benchmarks.md and the model card.
 """
 
 import argparse

@@ -18,7 +18,8 @@ def naive_nms(boxes: NDArray[np.float64], scores: NDArray[np.float64], threshold
             height = min(boxes[i][3], boxes[k][3]) - max(boxes[i][1], boxes[k][1])
             shared = width * height if width > 0 and height > 0 else 0.0
             union = sum((b[2] - b[0]) * (b[3] - b[1]) for b in (boxes[i], boxes[k])) - shared
-            if union > 0 and shared / union > threshold:
+            overlap = shared / union if union > 0 else float((boxes[i] == boxes[k]).all())
+            if overlap > threshold:
                 break
         else:
             kept.append(i)

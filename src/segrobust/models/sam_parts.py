@@ -36,6 +36,7 @@ from transformers.models.sam.modeling_sam import (  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
 transformers_logging.disable_progress_bar()  # progress on stderr is ours
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # and so are the words about a hub that cannot be reached
 
 __all__ = [
     "SamConfig",

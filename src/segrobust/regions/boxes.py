@@ -92,7 +92,8 @@ def box_nms(boxes: NDArray[np.float64], scores: NDArray[np.float64], threshold: 
         threshold: IoU in [0, 1].
 
     Returns:
-        Indices of the boxes that stay, best first. Boxes without area suppress nothing and are never suppressed.
+        Indices of the boxes that stay, best first. Equal boxes overlap wholly, also if they are one pixel wide and so
+        have no area (where the usual rule, 0 / 0, would keep every copy); otherwise a box without area overlaps none.
     """
     order = np.argsort(-scores, kind="stable")
     corners = np.ascontiguousarray(boxes[order].T)
@@ -107,7 +108,8 @@ def box_nms(boxes: NDArray[np.float64], scores: NDArray[np.float64], threshold: 
         shared = np.maximum(width, 0) * np.maximum(height, 0)
         union = areas[i + 1 :] + areas[i] - shared
         # Not shared > threshold * union: the division rounds the same way for every scale of the boxes.
-        iou = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
+        equal = (corners[:, i + 1 :] == corners[:, i : i + 1]).all(axis=0).astype(np.float64)
+        iou = np.divide(shared, union, out=equal, where=union > 0)
         alive[i + 1 :] &= iou <= threshold
     kept: Ints = order[alive].astype(np.int64)
     return kept
