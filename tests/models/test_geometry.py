@@ -82,6 +82,7 @@ def test_points_stay_at_their_share_of_the_photo(height: int, width: int, x: flo
 @example(height=399, width=31, seed=0)
 @example(height=3, width=2, seed=0)
 @example(height=300, width=1, seed=0)  # torch repeats the first pixel of a single column
+@example(height=171, width=2, seed=0)  # and of a column that becomes one
 @example(height=1, width=300, seed=0)
 @example(height=1, width=1, seed=0)
 def test_resize_is_within_one_level_of_pil_even_on_noise(height: int, width: int, seed: int) -> None:

@@ -30,8 +30,8 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if images.shape[-2:] == size:
         return images
-    if images.shape[-1] == size[1] == 1:  # torch's antialiased resize repeats the first pixel of a single column
-        return resize(images.mT, size[::-1]).mT
+    if size[1] == 1 < size[0]:  # torch's antialiased resize to a single column repeats its first pixel
+        return resize(images.mT.contiguous(), size[::-1]).mT
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
