@@ -22,7 +22,8 @@ def derive(seed: int, *names: str) -> int:
         names: what the stream is for; order matters.
     """
     text = "\x1f".join([str(int(seed)), *names])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))  # a name may come from a file system, with any bytes
+    return int.from_bytes(digest.digest()[:8], "big") >> 1
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:

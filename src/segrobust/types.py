@@ -329,6 +329,7 @@ class AttackResult:
         seconds: wall time of the attack.
         guide: the guide picture it used, if any.
         notes: conditions worth a line in the record.
+        settings: everything the recipe was made of, as plain values.
     """
 
     image: Image

@@ -215,16 +215,3 @@ def differing_keys(a: RunConfig, b: RunConfig) -> list[str]:
     """The names of the settings in which two configurations differ."""
     left, right = a.model_dump(), b.model_dump()
     return [key for key in left if left[key] != right[key]]
-
-
-__all__ = [
-    "BASELINE",
-    "CONTROLS",
-    "RECIPES",
-    "PromptPlan",
-    "RunConfig",
-    "differing_keys",
-    "dump_config",
-    "parse_config",
-    "read_config",
-]

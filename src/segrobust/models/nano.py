@@ -111,8 +111,8 @@ class _Attention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, width)
         x = x + self.out(mixed)
-        mixed_twice: Tensor = x + self.mlp(self.norm2(x))
-        return mixed_twice
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
 
 
 class NanoEncoder(nn.Module):
@@ -179,5 +179,5 @@ class NanoSam(nn.Module):
         self.prompt_encoder = SamPromptEncoder(self.config)
         self.shared_image_embedding: SamPositionalEmbedding = self.prompt_encoder.shared_embedding
         decoder = cast(SamMaskDecoderConfig, self.config.mask_decoder_config)
-        decoder._attn_implementation = "eager"  # SamModel sets it too; with 7 prompt tokens nothing is faster
+        decoder._attn_implementation = "eager"  # SamModel sets it for its decoder too
         self.mask_decoder = SamMaskDecoder(decoder)

@@ -12,7 +12,7 @@ from segrobust.models.sam_parts import SamMaskDecoder, SamPositionalEmbedding, S
 from segrobust.types import Prompts
 
 DECODER_BATCH = {"cpu": 16, "cuda": 64, "mps": 32}
-"""Prompts decoded at a time: one of SAM-B holds about 20 MB while it is decoded; a CPU gains nothing from more."""
+"""Prompts decoded at a time: each holds several copies of the embedding while it is decoded (SAM: 4 MB a copy)."""
 
 
 class SamParts(Protocol):
