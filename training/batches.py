@@ -37,10 +37,10 @@ class Batch:
 
 
 class Sampler:
-    """Draws batches from photos (by name) and scenes (pixels, region maps)."""
+    """Draws batches from photos (by name) and scenes (files of pixels, files of region maps)."""
 
     def __init__(
-        self, photos: dict[str, Annotated], scenes: tuple[np.ndarray, np.ndarray], size: int, seed: int
+        self, photos: dict[str, Annotated], scenes: tuple[list[np.ndarray], list[np.ndarray]], size: int, seed: int
     ) -> None:
         self.rng = np.random.default_rng(seed)
         self.size = size
@@ -84,8 +84,9 @@ class Sampler:
     def _image(self, scene_share: float) -> tuple[np.ndarray, np.ndarray]:
         rng = self.rng
         if rng.random() < scene_share:
-            index = rng.integers(len(self.scenes[0]))
-            image, regions = self.scenes[0][index], self.scenes[1][index]
+            file = rng.integers(len(self.scenes[0]))
+            index = rng.integers(len(self.scenes[0][file]))
+            image, regions = np.array(self.scenes[0][file][index]), np.array(self.scenes[1][file][index])
         else:
             photo = self.photos[rng.choice(len(self.photos), p=self.weights)]
             image, regions = photo.image, photo.maps[rng.integers(len(photo.maps))]

@@ -25,8 +25,6 @@ from segrobust.io.sa1b import read_sa1b
 from segrobust.models import load
 from segrobust.models.base import WhiteBox
 from segrobust.models.geometry import to_tensor
-from segrobust.models.nano import NanoSam
-from segrobust.models.sam import SamSegmenter
 from segrobust.randomness import stream
 from segrobust.types import Prompts
 
@@ -113,9 +111,9 @@ def score(model: WhiteBox, photos: Iterator[tuple[str, np.ndarray, np.ndarray]])
     return {key: round(value, 4) for key, value in result.items()}
 
 
-def quick_score(model: NanoSam, data: Path) -> dict[str, float]:
-    """The BSDS500 table of a model that is not being trained itself (it is frozen here): the averaged one."""
-    return score(SamSegmenter(model, "nano"), bsds_test(data))
+def quick_score(folder: Path, data: Path) -> dict[str, float]:
+    """The BSDS500 table of the model in a folder."""
+    return score(load(str(folder)), bsds_test(data))
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from linear import LinearSegmenter
 
 from segrobust.errors import NoMasksError
 from segrobust.evaluation import evaluate as module
-from segrobust.evaluation.evaluate import PromptSettings, answer, clean_side, evaluate, score_prompts
+from segrobust.evaluation.evaluate import PromptSettings, clean_side, evaluate, score_prompts
 from segrobust.models.base import EverythingSettings
 from segrobust.types import Image, Masks, Prompts
 
@@ -36,7 +36,7 @@ def masks(*places: tuple[slice, slice] | None) -> Masks:
 
 
 def test_every_prompt_is_answered_with_one_mask() -> None:
-    answers = answer(LinearSegmenter(), CLEAN, Prompts.of(points=[[3, 5]], boxes=[[0, 0, 5, 5], [1, 1, 2, 2]]))
+    answers = LinearSegmenter().answer(CLEAN, Prompts.of(points=[[3, 5]], boxes=[[0, 0, 5, 5], [1, 1, 2, 2]]))
     assert len(answers) == 3
     assert all(np.array_equal(mask, BOX) for mask in answers)
 

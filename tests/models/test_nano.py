@@ -40,7 +40,7 @@ def test_the_table_of_models_counts_its_weights(nano):
 
 def test_it_has_sams_anatomy(nano):
     embedding = nano.embed(torch.rand(3, 100, 150))
-    side = nano.side // 16
+    side = nano.frame.side // 16
     assert embedding.features.shape == (1, 192, side, side)
     prompts = Prompts.of(points=[[10, 20], [140, 90]], boxes=[[5, 5, 80, 60]])
     for multimask, k in ((False, 1), (True, 3)):

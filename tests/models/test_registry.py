@@ -90,7 +90,7 @@ def test_folder_without_config_is_an_error(tmp_path: Path) -> None:
 
 def test_folder_of_another_family_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ModelError, match=r"neither a SAM.*says model_type 'bert'"):
+    with pytest.raises(ModelError, match=r"no model that is known here: it says 'bert'"):
         load(str(tmp_path), device="cpu")
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from segrobust import segment_everything
 from segrobust.errors import CapabilityError
-from segrobust.models.base import Capabilities, Embedding, EverythingSettings, Prediction
+from segrobust.models.base import Capabilities, Embedding, EverythingSettings, Prediction, Promptable
 from segrobust.models.geometry import Geometry
 from segrobust.types import Image, Prompts
 
@@ -17,7 +17,7 @@ SIZE = (120, 200)
 GRID = EverythingSettings(points_per_side=20)  # a point every 10 x 6 pixels
 
 
-class Oracle:
+class Oracle(Promptable):
     """Answers with all pixels of the grey level under the point; level 0 is background, which it is unsure of.
 
     Its three answers: the right mask; the same, undecided (stability 0); the same, with a predicted IoU of 0.5.

@@ -9,13 +9,21 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from segrobust import segment_everything
-from segrobust.models.base import Capabilities, Embedding, EverythingSettings, Prediction, Segmenter, WhiteBox
+from segrobust.models.base import (
+    Capabilities,
+    Embedding,
+    EverythingSettings,
+    Prediction,
+    Promptable,
+    Segmenter,
+    WhiteBox,
+)
 from segrobust.models.geometry import to_tensor
 from segrobust.regions.boxes import box_nms, crop_boxes, cut_by_crop, point_grid
 from segrobust.types import Image, Prompts
 
 
-class Local:
+class Local(Promptable):
     """The tiny SAM with its logits made contrasty and faded around the point: untrained, it finds only whole photos."""
 
     name = "local"

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from segrobust.models.base import Capabilities, Embedding, EverythingSettings, Prediction
+from segrobust.models.base import Capabilities, Embedding, EverythingSettings, Prediction, WhiteBox
 from segrobust.models.geometry import Geometry
 from segrobust.types import Prompts
 
 
-class LinearSegmenter:
+class LinearSegmenter(WhiteBox):
     """Features = pixels; no resize, no normalisation, no padding."""
 
     name = "linear"

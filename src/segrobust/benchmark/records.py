@@ -13,7 +13,7 @@ from segrobust.benchmark.folder import SAMPLES_SCHEMA, Record
 from segrobust.errors import SegrobustError
 from segrobust.evaluation.evaluate import PartScores, Scores
 from segrobust.evaluation.metrics import PromptScores
-from segrobust.models.registry import entries
+from segrobust.models import entries
 from segrobust.types import AttackResult, Image
 
 RESULTS_SCHEMA = "segrobust.results/1"

@@ -13,13 +13,13 @@ from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.folder import Record, RunFolder, existing_folder
 from segrobust.benchmark.items import annotation_beside
 from segrobust.benchmark.records import aggregate, base_record, score_fields
-from segrobust.evaluation.evaluate import CleanSide, PromptSettings, Reference, answer, evaluate, prompts_for
+from segrobust.evaluation.evaluate import CleanSide, PromptSettings, Reference, evaluate, prompts_for
 from segrobust.evaluation.metrics import matched_miou
 from segrobust.evaluation.prompts import prompts_from_json, prompts_to_json
 from segrobust.io.images import read_image
 from segrobust.io.sa1b import read_sa1b
 from segrobust.models import load
-from segrobust.models.base import WhiteBox
+from segrobust.models.base import Segmenter
 from segrobust.types import Budget, Image, Masks, Prompts
 
 FROM_FILES = {"psnr": 1e-10, "ssim": 1e-10}
@@ -85,7 +85,7 @@ def _check_files(folder: RunFolder, config: RunConfig, records: list[Record]) ->
     return problems + [f"adv/{name}: no record" for name in stray]
 
 
-def _clean_side(folder: RunFolder, config: RunConfig, model: WhiteBox, record: Record) -> CleanSide:
+def _clean_side(folder: RunFolder, config: RunConfig, model: Segmenter, record: Record) -> CleanSide:
     """The shared side from what is on disk: original photo, saved masks, saved prompts; answers made anew."""
     path = Path(record["photo"])
     image = read_image(path)
@@ -102,9 +102,9 @@ def _clean_side(folder: RunFolder, config: RunConfig, model: WhiteBox, record: R
     return CleanSide(image, masks, {kind: _reference(model, kind, image, asked) for kind, asked in prompts.items()})
 
 
-def _reference(model: WhiteBox, kind: str, image: Image, asked: Prompts) -> Reference:
+def _reference(model: Segmenter, kind: str, image: Image, asked: Prompts) -> Reference:
     if kind == "clean":
-        return Reference(kind, asked, answer(model, image, asked))
+        return Reference(kind, asked, model.answer(image, asked))
     which = np.concatenate([asked.point_masks, asked.box_masks])
     return Reference(kind, asked, _annotation(image).select(which))
 
@@ -117,7 +117,7 @@ def _annotation(image: Image) -> Masks:
 
 
 def _check_record(
-    folder: RunFolder, config: RunConfig, model: WhiteBox, clean: CleanSide, record: Record, tolerance: float
+    folder: RunFolder, config: RunConfig, model: Segmenter, clean: CleanSide, record: Record, tolerance: float
 ) -> list[str]:
     circumstances = json.loads((folder.root / "run.json").read_text("utf-8"))
     settings = type(model.everything)(**circumstances["everything"])

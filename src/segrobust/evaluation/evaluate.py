@@ -7,8 +7,6 @@ from its own masks), *annotation* against annotated masks (prompts drawn from th
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
 from segrobust.errors import NoMasksError
 from segrobust.evaluation.metrics import (
     PromptScores,
@@ -21,7 +19,6 @@ from segrobust.evaluation.metrics import (
 )
 from segrobust.evaluation.prompts import by_predicted_iou, draw_prompts
 from segrobust.models.base import EverythingSettings, Segmenter
-from segrobust.models.geometry import to_tensor
 from segrobust.randomness import stream
 from segrobust.regions.everything import segment_everything
 from segrobust.types import Image, Masks, Prompts
@@ -97,13 +94,6 @@ class Scores:
     ssim: float
 
 
-@torch.no_grad()
-def answer(segmenter: Segmenter, image: Image, prompts: Prompts) -> Masks:
-    """The segmenter's single-mask answer to every prompt, points first, at the photo's resolution."""
-    embedding = segmenter.embed(to_tensor(image.pixels))
-    return segmenter.masks(embedding, prompts, multimask=False).choose("single")
-
-
 def clean_side(
     segmenter: Segmenter,
     image: Image,
@@ -132,7 +122,7 @@ def clean_side(
     if not len(masks):
         raise NoMasksError(f"{image.name}: the model finds no masks on the photo, so there is nothing to score")
     own = prompts_for(masks, image, seed, "clean", how)
-    references = {"clean": Reference("clean", own, answer(segmenter, image, own))}
+    references = {"clean": Reference("clean", own, segmenter.answer(image, own))}
     asked = None if annotation is None else prompts_for(annotation, image, seed, "annotation", how)
     if annotation is not None and asked:  # an annotation may be empty, or all of its masks
         which = [*asked.point_masks.tolist(), *asked.box_masks.tolist()]
@@ -176,6 +166,6 @@ def score_prompts(segmenter: Segmenter, reference: Reference, scored: Image) -> 
     Empty masks: against the clean prediction, empty on both sides counts 1, on one side 0; against an annotation,
     an empty annotated mask is skipped and counted.
     """
-    answers = answer(segmenter, scored, reference.prompts)
+    answers = segmenter.answer(scored, reference.prompts)
     ious = prompt_ious(reference.masks, answers, both_empty=1.0 if reference.kind == "clean" else None)
     return summarise_by_kind(ious, reference.prompts)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segrobust.errors import CapabilityError
-from segrobust.models.geometry import Geometry
-from segrobust.types import Bools, Floats, Masks, Prompts, encode_mask
+from segrobust.models.geometry import Geometry, to_tensor
+from segrobust.types import Bools, Floats, Image, Masks, Prompts, encode_mask
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,14 @@ class Embedding:
     """One photo (or several of one size), embedded.
 
     Attributes:
-        features: ``(B, C, h, w)``; differentiable to the pixels where the family allows it.
+        features: ``(B, C, h, w)``, what attacks push; differentiable to the pixels where the family allows it.
         geometry: how the photo lies in the model's input.
+        extra: what else the family's decoder needs, e.g. finer features; nobody else looks at it.
     """
 
     features: Tensor
     geometry: Geometry
+    extra: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +121,51 @@ class Prediction:
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """A model that can be attacked, or scored, or both."""
+    """A model that can be scored: it answers prompts on a photo. A black box needs no more than this.
+
+    Attributes:
+        name: for tables.
+        capabilities: what it can do.
+        everything: its segment-everything settings.
+    """
 
     name: str
     capabilities: Capabilities
     everything: EverythingSettings
+
+    def answer(self, image: Image, prompts: Prompts, rule: str = "single") -> Masks:
+        """One mask for each prompt, points first, then boxes, at the photo's resolution; nothing found = empty mask.
+
+        Args:
+            image: the photo.
+            prompts: in its pixels; each is answered on its own.
+            rule: which mask, where a prompt has several: ``single`` (the model's one answer) or ``best`` (the highest
+                predicted IoU of all it gives).
+        """
+        ...
+
+
+@runtime_checkable
+class EverythingFirst(Segmenter, Protocol):
+    """A segmenter that finds all masks by itself (FastSAM), instead of being asked at a grid of points."""
+
+    def find_masks(self, image: Image, settings: EverythingSettings) -> Masks:
+        """All masks on the photo, best first. Settings that mean nothing to the family are ignored."""
+        ...
+
+
+@runtime_checkable
+class Promptable(Segmenter, Protocol):
+    """A segmenter that embeds a photo once and then answers any number of prompts on the embedding.
+
+    A family that inherits from this class gets ``answer`` from ``embed`` and ``masks``.
+    """
+
+    def answer(self, image: Image, prompts: Prompts, rule: str = "single") -> Masks:
+        """See ``Segmenter.answer``."""
+        with torch.no_grad():
+            embedding = self.embed(to_tensor(image.pixels)[None])
+            return self.masks(embedding, prompts, multimask=rule != "single").choose(rule)
 
     def embed(self, images: Tensor) -> Embedding:
         """Embed original-resolution photos ``(B, 3, H, W)`` float32 in [0, 1]; all of one size."""
@@ -135,7 +177,7 @@ class Segmenter(Protocol):
 
 
 @runtime_checkable
-class WhiteBox(Segmenter, Protocol):
+class WhiteBox(Promptable, Protocol):
     """A segmenter whose way from the pixels to the embedding is open.
 
     ``embed`` is ``encode(prepare(resize(images)))``. Attacks need the three apart: scale copies act on resized

@@ -43,16 +43,24 @@ class Geometry:
         original: ``(height, width)`` of the photo.
         resized: ``(height, width)`` after scaling, before padding.
         side: side of the square input.
+        enlarge: whether mask logits are brought to the model's input before they are brought to the photo (SAM), or go
+            straight to the photo (SAM 2).
     """
 
     original: tuple[int, int]
     resized: tuple[int, int]
     side: int
+    enlarge: bool = True
 
     @classmethod
     def fit(cls, original: tuple[int, int], side: int) -> "Geometry":
         """The geometry of a photo of size ``original`` in a square of ``side``."""
         return cls(original, resized_size(*original, side), side)
+
+    @classmethod
+    def stretch(cls, original: tuple[int, int], side: int) -> "Geometry":
+        """The geometry of a photo that is stretched to the whole square, whatever its shape (SAM 2, EfficientSAM)."""
+        return cls(original, (side, side), side, enlarge=False)
 
     def to_model(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
         """Original-pixel coordinates ``(..., 2)`` xy to model pixels."""
@@ -63,11 +71,12 @@ class Geometry:
     def restore(self, logits: Tensor) -> Tensor:
         """Low-resolution mask logits ``(n, k, h, w)`` to the original resolution ``(n, k, H, W)``.
 
-        Enlarged to the model's input, cropped to the photo, resized to the photo; all bilinear.
+        Enlarged to the model's input and cropped to the photo (if ``enlarge``), then resized to the photo; bilinear.
         """
-        full = F.interpolate(logits, (self.side, self.side), mode="bilinear", align_corners=False)
-        full = full[..., : self.resized[0], : self.resized[1]]
-        return F.interpolate(full, self.original, mode="bilinear", align_corners=False)
+        if self.enlarge:
+            logits = F.interpolate(logits, (self.side, self.side), mode="bilinear", align_corners=False)
+            logits = logits[..., : self.resized[0], : self.resized[1]]
+        return F.interpolate(logits, self.original, mode="bilinear", align_corners=False)
 
 
 def normalise_and_pad(pixels: Tensor, mean: Tensor, std: Tensor, side: int) -> Tensor:

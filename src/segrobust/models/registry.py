@@ -1,114 +1,132 @@
-"""Names of models. Importing this module must stay cheap: ``ls models`` and ``--help`` read it without torch."""
+"""From a name, a file, a folder, an address or a function to a segmenter. Importing this module must stay cheap."""
 
 import re
-from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from segrobust.errors import ModelError, UsageError
+from segrobust.errors import MissingError, ModelError
+from segrobust.models.options import LoadOptions, parse_memory, pick_device, pick_dtype
+from segrobust.models.table import ENTRIES, ModelEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
-    from segrobust.models.base import WhiteBox
+    from segrobust.models.base import Segmenter
+
+    Loader = Callable[[str, LoadOptions], Segmenter]
+
+PLUGINS = "segrobust.models"
+"""Entry-point group: the name of an entry point is the model's name, its object a function ``(name, options)``."""
+
+CHECKPOINTS = (".pth", ".pt", ".safetensors")
 
 
-@dataclass(frozen=True)
-class ModelEntry:
-    """One line of ``segrobust ls models``.
-
-    Attributes:
-        name: what to type.
-        family: architecture.
-        parameters: number of weights.
-        capabilities: what it can do.
-        licence: of the weights.
-        source: where the weights come from.
-    """
-
-    name: str
-    family: str
-    parameters: int
-    capabilities: tuple[str, ...]
-    licence: str
-    source: str
-
-
-_ALL = ("gradient", "points", "boxes", "everything")
-_ENTRIES = (
-    ModelEntry("nano", "nano (SAM decoder)", 6_526_480, _ALL, "research use", "shipped with segrobust"),
-    ModelEntry("facebook/sam-vit-base", "SAM", 93_735_472, _ALL, "Apache-2.0", "Hugging Face"),
-    ModelEntry("facebook/sam-vit-large", "SAM", 312_342_832, _ALL, "Apache-2.0", "Hugging Face"),
-    ModelEntry("facebook/sam-vit-huge", "SAM", 641_090_608, _ALL, "Apache-2.0", "Hugging Face"),
-)
-
-
+@cache
 def entries() -> tuple[ModelEntry, ...]:
-    """Every model that :func:`load` knows by name."""
-    return _ENTRIES
+    """Every model that :func:`load` knows by name: ours, then those of installed plug-ins.
+
+    Raises:
+        ModelError: a plug-in claims a name that is taken.
+    """
+    found = {entry.name: entry for entry in ENTRIES}
+    for point in entry_points(group=PLUGINS):
+        if point.name in found:
+            raise ModelError(f"model {point.name!r} of plug-in {point.value} is already there: {found[point.name]}")
+        origin = f"plug-in {point.dist.name}" if point.dist else "plug-in"
+        found[point.name] = ModelEntry(point.name, origin, 0, (), "see the plug-in", origin, point.value, "plug-in")
+    return tuple(found.values())
 
 
-def load(name: str, *, device: str = "auto", dtype: "str | torch.dtype" = "float32") -> "WhiteBox":
+def find_entry(name: str) -> ModelEntry | None:
+    """The table's line of a name, if it has one."""
+    return next((entry for entry in entries() if entry.name == name), None)
+
+
+def load(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: "str | torch.dtype" = "float32",
+    autocast: "str | torch.dtype | None" = None,
+    max_memory: str | int | None = None,
+    compile: bool = False,
+    checkpoint: str | Path | None = None,
+) -> "Segmenter":
     """Load a segmenter.
 
     Args:
-        name: ``nano``; a Hugging Face name such as ``facebook/sam-vit-base``; or a folder that holds a
-            transformers ``SamModel`` or a nano model (``config.json`` and ``model.safetensors``).
+        name: a name from ``segrobust ls models``; any Hugging Face name of a SAM, SAM-HQ, SAM 2 or SAM 3; a folder
+            (``config.json`` and ``model.safetensors``); a file of weights that is recognised by its keys; an ONNX file
+            (``model.onnx``) or a pair (``encoder.onnx,decoder.onnx``); an HTTP address; or a Python function
+            (``package.module:function``).
         device: ``auto`` (CUDA, then MPS, then CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         dtype: ``float32``, ``bfloat16`` or ``float16`` for weights and activations.
+        autocast: ``bfloat16`` or ``float16``: weights stay in ``dtype``, products are computed in this type.
+        max_memory: what a gradient step may take beside the weights, e.g. ``6GiB`` (None: what is free); activations
+            that do not fit are computed twice instead of kept.
+        compile: compile the encoder with ``torch.compile``.
+        checkpoint: a file of weights for the named model, instead of where they are looked for.
 
     Raises:
         ModelError: the name is unknown, or the weights are not here.
+        MissingError: an optional dependency is not installed.
+        UsageError: a setting that cannot be meant.
     """
-    known = {entry.name for entry in _ENTRIES}
+    loader = _find_loader(name)
+    options = LoadOptions(
+        device=pick_device(device),
+        dtype=pick_dtype(dtype),
+        autocast=None if autocast is None else pick_dtype(autocast),
+        max_memory=parse_memory(max_memory),
+        compile=compile,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+    )
+    return _import(loader, name)(name, options)
+
+
+def _find_loader(name: str) -> str:
+    """``module:function`` that makes a segmenter of this name."""
+    entry = find_entry(name)
+    if entry is not None:
+        return entry.loader
+    if re.match(r"https?://", name):
+        return "http:load_http"
+    if name.endswith(".onnx"):
+        return "onnx:load_onnx"
+    path = Path(name)
+    if path.is_dir():
+        return "loading:load_folder"
+    if path.suffix in CHECKPOINTS:
+        return "official:load_file"
+    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+        return "functions:load_function"
+    known = [entry.name for entry in entries()]
     on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None and not get_close_matches(name, known, n=1, cutoff=0.9)
-    if name not in known and not Path(name).is_dir() and not on_hub:
-        close = get_close_matches(name, known, n=1, cutoff=0.5)
-        advice = f"; did you mean {close[0]!r}?" if close else ""
-        raise ModelError(f"unknown model {name!r}{advice} (a name from 'segrobust ls models', or a folder)")
-    from segrobust.models import loading
-
-    where = pick_device(device)
-    kind = _dtype(dtype)
-    if name == "nano":
-        return loading.load_folder(Path(__file__).parent / "embedded" / "nano", "nano", where, kind)
-    if Path(name).is_dir():
-        return loading.load_folder(Path(name), name, where, kind)
-    return loading.load_hub(name, where, kind)
+    if on_hub:
+        return "loading:load_hub"
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    advice = f"; did you mean {close[0]!r}?" if close else ""
+    raise ModelError(f"unknown model {name!r}{advice} (a name from 'segrobust ls models', a file, or a folder)")
 
 
-def pick_device(device: str) -> str:
-    """Resolve ``auto``; refuse a device that is not here.
+def _import(loader: str, name: str) -> "Loader":
+    """The function behind ``module:function``; a module without dots is one of this package.
 
     Raises:
-        UsageError: not a device name.
-        ModelError: a device this machine does not have.
+        MissingError: what it needs is not installed.
     """
-    import torch
-
-    if device == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
+    module, _, function = loader.partition(":")
+    entry = find_entry(name)
     try:
-        wanted = torch.device(device)
-    except RuntimeError:
-        raise UsageError(f"device {device!r} is not one of auto, cpu, cuda, cuda:N, mps") from None
-    count = torch.cuda.device_count()
-    if wanted.type == "cuda" and (wanted.index or 0) >= count:
-        raise ModelError(f"device {device!r} is not here: this machine has {count} CUDA devices; use --device cpu")
-    if wanted.type == "mps" and not torch.backends.mps.is_available():
-        raise ModelError("device 'mps' is not here; use --device cpu")
-    return device
-
-
-def _dtype(dtype: "str | torch.dtype") -> "torch.dtype":
-    import torch
-
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype not in names:
-        raise UsageError(f"dtype {dtype!r} is not one of {', '.join(names)}")
-    return names[dtype]
+        plugin = entry is not None and entry.state == "plug-in"
+        home = import_module(module if plugin else f"{__package__}.{module}")
+    except ImportError as error:
+        extra = f"; it needs an extra: pip install 'segrobust[{entry.extra}]'" if entry and entry.extra else ""
+        raise MissingError(f"model {name!r} cannot be loaded: {error}{extra}") from error
+    return cast("Loader", getattr(home, function))

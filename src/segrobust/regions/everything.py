@@ -1,5 +1,6 @@
 """Segment everything: all masks a segmenter finds on a photo when it is asked at every point of a grid."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 
 from segrobust.errors import CapabilityError
-from segrobust.models.base import EverythingSettings, Prediction, Segmenter
+from segrobust.models.base import EverythingFirst, EverythingSettings, Prediction, Promptable, Segmenter
 from segrobust.models.geometry import to_tensor
 from segrobust.regions.boxes import Crop, box_nms, crop_boxes, cut_by_crop, point_grid, remove_small_regions
 from segrobust.regions.windows import Restorer
@@ -55,7 +56,9 @@ def segment_everything(segmenter: Segmenter, image: Image, settings: EverythingS
     in float (see ``geometry``); asking again in another batch may move a logit by its float rounding.
 
     Args:
-        segmenter: any model that takes point prompts.
+        segmenter: any model that takes point prompts. One that finds all masks by itself does so, by its own rules. One
+            that shows no logits (a black box) is asked for its best answer at every point; without logits there is no
+            stability score, so that filter is off, and so are crops.
         image: the photo.
         settings: defaults to ``segmenter.everything``. A threshold of 0 for predicted IoU or stability turns that
             filter off.
@@ -69,12 +72,16 @@ def segment_everything(segmenter: Segmenter, image: Image, settings: EverythingS
     Raises:
         CapabilityError: the segmenter takes no points.
     """
-    if not segmenter.capabilities.points:
+    if not segmenter.capabilities.points and not isinstance(segmenter, EverythingFirst):
         raise CapabilityError(
             f"model {segmenter.name!r} takes no point prompts, so it cannot be asked at a grid of points; "
             "use one that does, e.g. 'nano'"
         )
     settings = settings or segmenter.everything
+    if isinstance(segmenter, EverythingFirst):
+        return segmenter.find_masks(image, settings)
+    if not isinstance(segmenter, Promptable):
+        return _ask_at_grid(segmenter, image, settings)
     crops = crop_boxes(image.size, settings.crop_layers, settings.crop_overlap)
     with torch.no_grad():
         found = [c for crop in crops for c in _search(segmenter, image, crop, settings)]
@@ -91,7 +98,19 @@ def segment_everything(segmenter: Segmenter, image: Image, settings: EverythingS
     )
 
 
-def _search(segmenter: Segmenter, image: Image, crop: Crop, settings: EverythingSettings) -> list[_Found]:
+def _ask_at_grid(segmenter: Segmenter, image: Image, settings: EverythingSettings) -> Masks:
+    """The best answers of a black box at a grid of points, duplicates dropped; a mask without a score passes."""
+    grid = point_grid(settings.points_per_side, image.size)
+    masks = segmenter.answer(image, Prompts.of(points=grid), "best")
+    scores = np.nan_to_num(masks.predicted_iou, nan=1.0)
+    good = np.flatnonzero((masks.areas > 0) & (scores > settings.predicted_iou_threshold))
+    edges = masks.boxes[good] - [0, 0, 1, 1]  # far edge inclusive
+    kept = good[box_nms(edges, scores[good], settings.box_nms_threshold)]
+    found = masks.select(kept)
+    return dataclasses.replace(found, points=grid[kept])
+
+
+def _search(segmenter: Promptable, image: Image, crop: Crop, settings: EverythingSettings) -> list[_Found]:
     """The masks of one crop, best first, after its own NMS."""
     pixels = image.pixels[crop.y0 : crop.y1, crop.x0 : crop.x1]
     embedding = segmenter.embed(to_tensor(pixels)[None])

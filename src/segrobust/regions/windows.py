@@ -78,11 +78,13 @@ class _Axis:
         return slice(start, stop), slice(int(self.first[start]), int(self.last[stop - 1]) + 1)
 
 
-def _axis(low: int, side: int, resized: int, original: int, device: torch.device) -> _Axis:
-    """``Geometry.restore`` in one dimension, as a matrix."""
+def _axis(low: int, geometry: Geometry, dimension: int, device: torch.device) -> _Axis:
+    """``Geometry.restore`` in one dimension (0 = rows, 1 = columns), as a matrix."""
     unit = torch.eye(low)[None]
-    enlarged = F.interpolate(unit, side, mode="linear", align_corners=False)[..., :resized]
-    weights = F.interpolate(enlarged, original, mode="linear", align_corners=False)[0].T
+    if geometry.enlarge:
+        unit = F.interpolate(unit, geometry.side, mode="linear", align_corners=False)
+        unit = unit[..., : geometry.resized[dimension]]
+    weights = F.interpolate(unit, geometry.original[dimension], mode="linear", align_corners=False)[0].T
     used = weights.numpy() != 0
     first = used.argmax(axis=1)
     last = low - 1 - used[:, ::-1].argmax(axis=1)
@@ -102,11 +104,7 @@ class Restorer:
         self._geometry = geometry
         self._axes: tuple[_Axis, _Axis] | None = None
         if type(geometry).restore is Geometry.restore:
-            (height, width), (rows, columns) = geometry.original, geometry.resized
-            self._axes = (
-                _axis(low[0], geometry.side, rows, height, device),
-                _axis(low[1], geometry.side, columns, width, device),
-            )
+            self._axes = _axis(low[0], geometry, 0, device), _axis(low[1], geometry, 1, device)
 
     def window(self, logits: Tensor, above: float) -> Window | None:
         """The smallest window, to within a low-resolution pixel, that holds every restored logit over ``above``.

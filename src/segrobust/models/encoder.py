@@ -1,0 +1,160 @@
+"""What the families with an encoder, a prompt encoder and a mask decoder have in common.
+
+A family subclasses :class:`EncoderSegmenter` and gives two functions: its encoder and its decoder. Resize,
+normalisation, precision, prompts in the photo's pixels and decoding in batches are here.
+"""
+
+from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segrobust.models.base import Capabilities, Embedding, EverythingSettings, Prediction, WhiteBox, prompt_arrays
+from segrobust.models.geometry import Geometry, normalise_and_pad, resize
+from segrobust.models.options import LoadOptions
+from segrobust.types import Prompts
+
+DECODER_BATCH = {"cpu": 16, "cuda": 64, "mps": 32}
+"""Prompts decoded at a time: each holds several copies of the embedding while it is decoded (SAM: 4 MB a copy)."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The model's input.
+
+    Attributes:
+        side: of the square, in pixels.
+        mean: per channel, of pixels in [0, 1].
+        std: per channel.
+        stretch: the photo fills the square whatever its shape (SAM 2); otherwise it keeps its shape and is padded.
+    """
+
+    side: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    stretch: bool = False
+
+
+class EncoderSegmenter(WhiteBox):
+    """A frozen network behind the ``WhiteBox`` interface, differentiable to the pixels.
+
+    Args:
+        name: for tables.
+        options: device and precision.
+        frame: its input.
+        everything: its segment-everything settings.
+        fingerprint: sha256 of the weights, where known.
+    """
+
+    capabilities = Capabilities(gradient=True, points=True, boxes=True, everything=True)
+
+    def __init__(
+        self,
+        name: str,
+        options: LoadOptions,
+        frame: Frame,
+        everything: EverythingSettings | None = None,
+        fingerprint: str = "",
+    ) -> None:
+        self.name = name
+        self.fingerprint = fingerprint
+        self.everything = everything or EverythingSettings()
+        self.frame = frame
+        self.device = torch.device(options.device)
+        self.dtype = options.dtype
+        self._autocast_dtype = options.autocast
+        self._mean = torch.tensor(frame.mean, device=self.device).view(3, 1, 1)
+        self._std = torch.tensor(frame.std, device=self.device).view(3, 1, 1)
+
+    @abstractmethod
+    def _encode(self, inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Prepared input ``(B, 3, S, S)`` in ``dtype`` to the embedding ``(B, C, h, w)`` and what else decodes it."""
+
+    @abstractmethod
+    def _decode(
+        self, embedding: Embedding, points: Tensor | None, boxes: Tensor | None, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Answers to n >= 1 prompts of one kind on one photo, each on its own.
+
+        Args:
+            embedding: of one photo.
+            points: ``(n, 2)`` xy in pixels of the model's input, one positive click each; or None.
+            boxes: ``(n, 4)`` xyxy likewise; or None. Exactly one of the two is given.
+            multimask: three masks for each prompt instead of one.
+
+        Returns:
+            Logits ``(n, k, h, w)`` and predicted IoUs ``(n, k)``.
+        """
+
+    @property
+    def low_resolution(self) -> tuple[int, int]:
+        """Height and width of the logits."""
+        return self.frame.side // 4, self.frame.side // 4
+
+    def geometry(self, size: tuple[int, int]) -> Geometry:
+        """How a photo of ``size`` (height, width) lies in the model's input."""
+        return (Geometry.stretch if self.frame.stretch else Geometry.fit)(size, self.frame.side)
+
+    def resize(self, images: Tensor) -> Tensor:
+        """Photos ``(B, 3, H, W)`` in [0, 1] to the model's resolution, unpadded."""
+        height, width = images.shape[-2:]
+        return resize(images, self.geometry((height, width)).resized)
+
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """Resized pixels in [0, 1] to the normalised, zero-padded input ``(B, 3, S, S)``."""
+        return normalise_and_pad(pixels, self._mean, self._std, self.frame.side)
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Prepared input to the embedding ``(B, C, h, w)`` float32."""
+        return self._run(inputs)[0]
+
+    def embed(self, images: Tensor) -> Embedding:
+        """Embed original-resolution photos.
+
+        Args:
+            images: ``(B, 3, H, W)`` or ``(3, H, W)`` float in [0, 1].
+        """
+        batch = images[None] if images.ndim == 3 else images
+        height, width = batch.shape[-2:]
+        features, extra = self._run(self.prepare(self.resize(batch.to(self.device))))
+        return Embedding(features, self.geometry((height, width)), extra)
+
+    def masks(self, embedding: Embedding, prompts: Prompts, *, multimask: bool = False) -> Prediction:
+        """Answer prompts on one embedded photo, points first, then boxes.
+
+        Args:
+            embedding: of a single photo.
+            prompts: in original pixels; each prompt is answered on its own.
+            multimask: three masks per prompt (small, middle, whole) instead of one.
+
+        Returns:
+            Low-resolution logits ``(n, k, h, w)`` and predicted IoUs ``(n, k)``; differentiable to the pixels.
+        """
+        if embedding.features.shape[0] != 1:
+            raise ValueError(f"masks() takes the embedding of one photo, got {embedding.features.shape[0]}")
+        points, boxes = prompt_arrays(prompts, embedding.geometry)
+        batch = DECODER_BATCH.get(self.device.type, 16)
+        answers = []
+        with self._autocast():
+            for part in torch.from_numpy(points).to(self.device, torch.float32).split(batch):
+                answers.append(self._decode(embedding, part, None, multimask)) if len(part) else None
+            for part in torch.from_numpy(boxes).to(self.device, torch.float32).split(batch):
+                answers.append(self._decode(embedding, None, part, multimask)) if len(part) else None
+        if not answers:
+            k = 3 if multimask else 1
+            empty = torch.zeros((0, k, *self.low_resolution), device=self.device)
+            return Prediction(empty, torch.zeros((0, k), device=self.device), embedding.geometry)
+        logits, scores = (torch.cat(column).float() for column in zip(*answers, strict=True))
+        return Prediction(logits, scores, embedding.geometry)
+
+    def _run(self, inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        with self._autocast():
+            features, extra = self._encode(inputs.to(self.dtype))
+        return features.float(), extra
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self._autocast_dtype)

@@ -1,0 +1,88 @@
+"""The models that have a name, as plain data. Reading it costs nothing: ``ls models`` and ``--help`` do."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One line of ``segrobust ls models``.
+
+    Attributes:
+        name: what to type.
+        family: architecture.
+        parameters: number of weights; 0 = not known before it is loaded.
+        capabilities: what it can do: ``gradient``, ``points``, ``boxes``, ``everything``.
+        licence: of the weights.
+        source: where the weights come from, in words.
+        loader: ``module:function`` in this package (or a plug-in's), called with (name, options).
+        state: how far it is tested here: ``trained`` (and scored), ``parity`` (agrees with the authors' code on
+            given weights), ``random`` (runs on random weights of full size), ``plug-in``.
+        extra: the optional dependency it needs, e.g. ``kornia``; empty = none.
+    """
+
+    name: str
+    family: str
+    parameters: int
+    capabilities: tuple[str, ...]
+    licence: str
+    source: str
+    loader: str
+    state: str
+    extra: str = ""
+
+
+_ALL = ("gradient", "points", "boxes", "everything")
+_BLACK = ("points", "boxes", "everything")
+_SHIPPED = "shipped with segrobust"
+_BESIDE = "in the repository"
+_HUB = "Hugging Face"
+_FILE = "download (segrobust models download)"
+
+
+def _embedded(name: str, family: str, parameters: int, source: str) -> ModelEntry:
+    return ModelEntry(name, family, parameters, _ALL, "research use", source, "loading:load_embedded", "trained")
+
+
+def _hub(name: str, family: str, parameters: int, licence: str, state: str = "random") -> ModelEntry:
+    return ModelEntry(name, family, parameters, _ALL, licence, _HUB, "loading:load_hub", state)
+
+
+def _sam2(size: str, parameters: int) -> tuple[ModelEntry, ModelEntry]:
+    return (
+        _hub(f"facebook/sam2-hiera-{size}", "SAM 2", parameters, "Apache-2.0"),
+        _hub(f"facebook/sam2.1-hiera-{size}", "SAM 2.1", parameters, "Apache-2.0"),
+    )
+
+
+ENTRIES: tuple[ModelEntry, ...] = (
+    _embedded("nano", "nano (SAM decoder)", 6_526_480, _SHIPPED),
+    _embedded("nano-vit", "SAM", 6_902_608, _BESIDE),
+    _embedded("nano-hiera", "SAM 2", 6_252_113, _BESIDE),
+    _embedded("nano-conv", "nano-conv (everything first)", 0, _SHIPPED),
+    _embedded("nano-robust", "nano (SAM decoder)", 6_526_480, _BESIDE),
+    _hub("facebook/sam-vit-base", "SAM", 93_735_472, "Apache-2.0", "parity"),
+    _hub("facebook/sam-vit-large", "SAM", 312_342_832, "Apache-2.0", "parity"),
+    _hub("facebook/sam-vit-huge", "SAM", 641_090_608, "Apache-2.0", "parity"),
+    ModelEntry("sam_vit_b", "SAM", 93_735_472, _ALL, "Apache-2.0", _FILE, "official:load_sam", "parity"),
+    ModelEntry("sam_vit_l", "SAM", 312_342_832, _ALL, "Apache-2.0", _FILE, "official:load_sam", "parity"),
+    ModelEntry("sam_vit_h", "SAM", 641_090_608, _ALL, "Apache-2.0", _FILE, "official:load_sam", "parity"),
+    _hub("syscv-community/sam-hq-vit-base", "SAM-HQ", 0, "Apache-2.0"),
+    _hub("syscv-community/sam-hq-vit-large", "SAM-HQ", 0, "Apache-2.0"),
+    _hub("syscv-community/sam-hq-vit-huge", "SAM-HQ", 0, "Apache-2.0"),
+    *_sam2("tiny", 0),
+    *_sam2("small", 0),
+    *_sam2("base-plus", 0),
+    *_sam2("large", 0),
+    _hub("facebook/sam3", "SAM 3 (tracker head)", 0, "SAM License"),
+    ModelEntry(
+        "mobile_sam", "MobileSAM", 0, _ALL, "Apache-2.0", _FILE, "mobile_sam:load_mobile_sam", "parity", "kornia"
+    ),
+    ModelEntry(
+        "efficient_sam_vitt", "EfficientSAM", 0, _ALL, "Apache-2.0", _FILE, "efficient_sam:load_efficient_sam", "parity"
+    ),
+    ModelEntry(
+        "efficient_sam_vits", "EfficientSAM", 0, _ALL, "Apache-2.0", _FILE, "efficient_sam:load_efficient_sam", "parity"
+    ),
+    ModelEntry("FastSAM-s", "FastSAM", 0, _BLACK, "AGPL-3.0", _FILE, "fast_sam:load_fast_sam", "random", "fastsam"),
+    ModelEntry("FastSAM-x", "FastSAM", 0, _BLACK, "AGPL-3.0", _FILE, "fast_sam:load_fast_sam", "random", "fastsam"),
+)
