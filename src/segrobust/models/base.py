@@ -1,5 +1,6 @@
 """What every segmenter offers, whatever its family."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -170,6 +171,11 @@ class Promptable(Segmenter, Protocol):
     def embed(self, images: Tensor) -> Embedding:
         """Embed original-resolution photos ``(B, 3, H, W)`` float32 in [0, 1]; all of one size."""
         ...
+
+    def embed_photos(self, photos: Sequence[Image]) -> list[Embedding]:
+        """Embed photos of any sizes, without gradients; a family that can do so takes them in one batch."""
+        with torch.no_grad():
+            return [self.embed(to_tensor(photo.pixels)[None]) for photo in photos]
 
     def masks(self, embedding: Embedding, prompts: Prompts, *, multimask: bool = False) -> Prediction:
         """Answer prompts on a single embedded photo, points first, then boxes."""

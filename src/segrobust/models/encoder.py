@@ -5,6 +5,7 @@ normalisation, precision, prompts in the photo's pixels and decoding in batches 
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -12,9 +13,9 @@ import torch
 from torch import Tensor
 
 from segrobust.models.base import Capabilities, Embedding, EverythingSettings, Prediction, WhiteBox, prompt_arrays
-from segrobust.models.geometry import Geometry, normalise_and_pad, resize
+from segrobust.models.geometry import Geometry, normalise_and_pad, resize, to_tensor
 from segrobust.models.options import LoadOptions
-from segrobust.types import Prompts
+from segrobust.types import Image, Prompts
 
 DECODER_BATCH = {"cpu": 16, "cuda": 64, "mps": 32}
 """Prompts decoded at a time: each holds several copies of the embedding while it is decoded (SAM: 4 MB a copy)."""
@@ -70,7 +71,10 @@ class EncoderSegmenter(WhiteBox):
 
     @abstractmethod
     def _encode(self, inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Prepared input ``(B, 3, S, S)`` in ``dtype`` to the embedding ``(B, C, h, w)`` and what else decodes it."""
+        """Prepared input ``(B, 3, S, S)`` in ``dtype`` to the embedding ``(B, C, h, w)`` and what else decodes it.
+
+        Every other tensor has the batch first too, so that photos of a batch can be told apart.
+        """
 
     @abstractmethod
     def _decode(
@@ -120,6 +124,25 @@ class EncoderSegmenter(WhiteBox):
         height, width = batch.shape[-2:]
         features, extra = self._run(self.prepare(self.resize(batch.to(self.device))))
         return Embedding(features, self.geometry((height, width)), extra)
+
+    def embed_photos(self, photos: Sequence[Image]) -> list[Embedding]:
+        """Embed photos of any sizes in one pass through the encoder, without gradients.
+
+        Args:
+            photos: each is resized and prepared on its own; all of them are in memory at once.
+
+        Returns:
+            One embedding for each photo, as :meth:`embed` gives it.
+        """
+        if not photos:
+            return []
+        with torch.no_grad():
+            inputs = [self.prepare(self.resize(to_tensor(photo.pixels, self.device)[None])) for photo in photos]
+            features, extra = self._run(torch.cat(inputs))
+        return [
+            Embedding(features[i : i + 1], self.geometry(photo.size), tuple(part[i : i + 1] for part in extra))
+            for i, photo in enumerate(photos)
+        ]
 
     def masks(self, embedding: Embedding, prompts: Prompts, *, multimask: bool = False) -> Prediction:
         """Answer prompts on one embedded photo, points first, then boxes.
