@@ -26,6 +26,7 @@ class Batch:
         boxes: ``(B, P2, 4)`` xyxy, or None.
         targets: ``(B, P1 + P2, S / 4, S / 4)`` share of each low-resolution pixel inside the asked region.
         tokens: ``(B, (S / 16)**2)`` region number at each embedding token, 0 = unknown.
+        regions: ``(B, S, S)`` region number at each pixel, 0 = unknown.
     """
 
     pixels: Tensor
@@ -34,6 +35,7 @@ class Batch:
     boxes: Tensor | None
     targets: Tensor
     tokens: Tensor
+    regions: Tensor
 
 
 class Sampler:
@@ -79,6 +81,7 @@ class Sampler:
             boxes=torch.from_numpy(np.array(boxes, np.float32)) if half < prompts else None,
             targets=targets,
             tokens=regions[:, 8::16, 8::16].flatten(1),
+            regions=regions,
         )
 
     def _image(self, scene_share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from batches import Batch
+from losses import mask_losses
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import (
@@ -64,6 +65,16 @@ class SamFamily:
         out = model.vision_encoder(pixels.contiguous(memory_format=torch.channels_last))
         return Embedded(out if isinstance(out, Tensor) else out[0])
 
+    def mask_loss(self, model: nn.Module, image: Embedded, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Losses of the answers to the batch's prompts, and what to log."""
+        logits, iou = self.decode(model, image, batch)
+        multi, single, quality, best = mask_losses(logits.float(), iou.float(), batch.targets)
+        return multi + 0.5 * single + quality, {"multi": multi, "single": single, "quality": quality, "best": best}
+
+    def affine(self, features: Tensor) -> Tensor:
+        """The embedding at the tokens' resolution (stride 16), for the affinity loss."""
+        return features
+
     def decode(self, model: nn.Module, image: Embedded, batch: Batch) -> tuple[Tensor, Tensor]:
         """All four masks (single-mask token first) and predicted IoUs of every prompt.
 
@@ -111,13 +122,7 @@ class SamFamily:
 
     def export(self, model: nn.Module, folder: Path) -> None:
         """Write the weights (float16 safetensors) and the configuration."""
-        tensors = {k: v.half().contiguous() for k, v in model.state_dict().items() if "num_batches" not in k}
-        tensors.pop(SHARED_ENCODING, None)
-        save_file(tensors, folder / "model.safetensors.part", metadata={"format": "pt"})
-        (folder / "model.safetensors.part").replace(folder / "model.safetensors")
-        if not (folder / "config.json").exists():  # the thresholds are chosen by hand and stay
-            text = json.dumps(self._config(model) | {"everything": {}}, indent=1)
-            (folder / "config.json").write_text(text + "\n")
+        write_model(model, folder, self._config(model))
 
     def _config(self, model: nn.Module) -> dict[str, Any]:
         if self.name == "nano":
@@ -175,6 +180,16 @@ class Sam2Family(SamFamily):
     def _enlarge(self, decoder: nn.Module, mixed: Tensor, fine: list[Tensor]) -> Tensor:
         mixed = decoder.activation(decoder.upscale_layer_norm(decoder.upscale_conv1(mixed) + fine[1]))
         return decoder.activation(decoder.upscale_conv2(mixed) + fine[0])
+
+
+def write_model(model: nn.Module, folder: Path, config: dict[str, Any]) -> None:
+    """Write ``model.safetensors`` (float16) and, if it is not there yet, ``config.json``."""
+    tensors = {k: v.half().contiguous() for k, v in model.state_dict().items() if "num_batches" not in k}
+    tensors.pop(SHARED_ENCODING, None)
+    save_file(tensors, folder / "model.safetensors.part", metadata={"format": "pt"})
+    (folder / "model.safetensors.part").replace(folder / "model.safetensors")
+    if not (folder / "config.json").exists():  # the thresholds are chosen by hand and stay
+        (folder / "config.json").write_text(json.dumps(config | {"everything": {}}, indent=1) + "\n")
 
 
 FAMILIES = {"nano": SamFamily("nano"), "nano-vit": SamFamily("nano-vit"), "nano-hiera": Sam2Family("nano-hiera")}

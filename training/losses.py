@@ -16,19 +16,41 @@ def mask_losses(logits: Tensor, iou: Tensor, targets: Tensor) -> tuple[Tensor, T
     Returns:
         Multimask loss (minimum over three + 0.1 mean), single-mask loss, IoU loss, mean best-of-three IoU.
     """
-    truth = targets[:, :, None].expand_as(logits)
+    each, true_iou = _each(logits, targets[:, :, None].expand_as(logits))
+    quality = (iou - true_iou).square().mean()
+    return _several(each[:, :, 1:]), each[:, :, 0].mean(), quality, true_iou[:, :, 1:].max(-1).values.mean()
+
+
+def masks_against(logits: Tensor, iou: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for masks without a single-mask token.
+
+    Args:
+        logits: ``(n, m, h, w)``.
+        iou: ``(n, m)`` predicted.
+        targets: ``(n, h, w)`` in [0, 1].
+
+    Returns:
+        Multimask loss, IoU loss, mean best-of-m IoU.
+    """
+    each, true_iou = _each(logits, targets[:, None].expand_as(logits))
+    return _several(each), (iou - true_iou).square().mean(), true_iou.max(-1).values.mean()
+
+
+def _each(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """BCE + dice of each mask, and its true IoU."""
     bce = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((-1, -2))
     share = logits.sigmoid()
     overlap = (share * truth).sum((-1, -2))
     dice = 1 - (2 * overlap + 1) / (share.sum((-1, -2)) + truth.sum((-1, -2)) + 1)
-    each = bce + dice
     with torch.no_grad():
         hard, real = logits > 0, truth > 0.5
         true_iou = (hard & real).sum((-1, -2)) / (hard | real).sum((-1, -2)).clamp(min=1)
-    multi = each[:, :, 1:]
-    multi_loss = (multi.min(-1).values + 0.1 * multi.mean(-1)).mean()
-    quality = (iou - true_iou).square().mean()
-    return multi_loss, each[:, :, 0].mean(), quality, true_iou[:, :, 1:].max(-1).values.mean()
+    return bce + dice, true_iou
+
+
+def _several(each: Tensor) -> Tensor:
+    """The best of the masks of a prompt learns; a tenth of the mean keeps the others alive."""
+    return (each.min(-1).values + 0.1 * each.mean(-1)).mean()
 
 
 def affinity_loss(embedding: Tensor, tokens: Tensor, calibration: Tensor) -> Tensor:

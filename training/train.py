@@ -22,8 +22,9 @@ import cv2
 import numpy as np
 import torch
 from batches import Batch, Sampler
+from dense import ConvFamily
 from families import FAMILIES, adopt
-from losses import affinity_loss, mask_losses
+from losses import affinity_loss
 from muon import MuonAdam
 from photos import training_photos
 from safetensors.torch import load_file
@@ -35,6 +36,7 @@ from segrobust.models.nano import NanoConfig
 
 IMAGES, PROMPTS = 8, 8
 EMBEDDED = Path(__file__).resolve().parent.parent / "src/segrobust/models/embedded"
+KINDS = {**FAMILIES, "nano-conv": ConvFamily()}
 ENCODERS_OWN = ("embed", "token", "stem.0", "position", "rel_pos", "patch_embed")
 
 
@@ -44,7 +46,7 @@ class Trainer:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         torch.manual_seed(args.seed)
-        self.family = FAMILIES[args.model]
+        self.family = KINDS[args.model]
         self.model = self.family.build()
         self.teacher = load(args.teacher) if args.teacher else None
         start = args.init or (EMBEDDED / args.teacher / "model.safetensors" if args.teacher else None)
@@ -129,12 +131,10 @@ class Trainer:
     def _recipe(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.autocast("cpu", torch.bfloat16):
             image = self.family.embed(self.model, batch.pixels)
-            logits, iou = self.family.decode(self.model, image, batch)
-        multi, single, quality, best = mask_losses(logits.float(), iou.float(), batch.targets)
-        affinity = affinity_loss(image.features, batch.tokens, self.affinity)
-        values = {"multi": multi, "single": single, "quality": quality, "affinity": affinity, "best": best}
-        values["cosine"] = between_photos(image.features)
-        return multi + 0.5 * single + quality + 0.5 * affinity, values
+            masks, values = self.family.mask_loss(self.model, image, batch)
+        affinity = affinity_loss(self.family.affine(image.features), batch.tokens, self.affinity)
+        values |= {"affinity": affinity, "cosine": between_photos(image.features)}
+        return masks + 0.5 * affinity, values
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.05)
     parser.add_argument("--scene-share", type=float, nargs=2, default=(0.5, 0.15), help="at the start and at the end")
-    parser.add_argument("--model", choices=FAMILIES, default="nano")
+    parser.add_argument("--model", choices=KINDS, default="nano")
     parser.add_argument("--init", type=Path, help="start from these weights, where name and shape are the same")
     parser.add_argument("--teacher", help="a trained model to imitate first")
     parser.add_argument("--imitation", type=float, default=0.5, help="for this share of the time")
