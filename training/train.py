@@ -3,8 +3,11 @@
     python training/train.py --data DATA --scenes SCENES.npz... --out training/runs/nano --minutes 120
     python training/train.py --model nano-vit --teacher nano --data DATA ... --out training/runs/nano-vit --minutes 50
 
+    python training/train.py --teacher nano --imitation 1 --epsilon 0.0157 --lr 3e-4 ... --out training/runs/nano-robust
+
 With a teacher, the prompt encoder and decoder start from the teacher's, and during the first part of the time the
 encoder learns to give the teacher's embedding (as MobileSAM was made); then everything is trained by the one recipe.
+With an epsilon, what imitates is under attack: the same embedding is asked for whatever PGD does to the photo.
 
 Resumable: run the same command again after an interruption; it continues from OUT/state.pt.
 Writes OUT/model.safetensors (averaged weights, float16), OUT/config.json, OUT/log.jsonl.
@@ -21,6 +24,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from adversarial import farthest
 from batches import Batch, Sampler
 from dense import ConvFamily
 from families import FAMILIES, adopt
@@ -124,9 +128,34 @@ class Trainer:
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
                 goal = self.teacher.encode(batch.pixels)
+            if self.args.epsilon:
+                return self._under_attack(batch, goal)
             features = self.family.embed(self.model, batch.pixels).features.float()
-        distance = (features - goal).square().sum() / goal.square().sum()
+        distance = _distance(features, goal)
         return distance, {"imitation": distance, "cosine": between_photos(features)}
+
+    def _under_attack(self, batch: Batch, goal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The same for photos that are attacked against it, and for the photos themselves.
+
+        Source: FARE (Schlarmann et al., ICML 2024), with SAM's anatomy instead of CLIP's. Batch norm keeps the
+        statistics it was trained with: those of attacked photos are other ones.
+        """
+        self.model.eval()
+
+        def encode(pixels: Tensor) -> Tensor:
+            return self.family.embed(self.model, pixels).features
+
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        for parameter in trained:  # the attack needs the gradient of the pixels alone
+            parameter.requires_grad_(False)
+        attacked = farthest(encode, batch.pixels, goal, self.args.epsilon, self.args.attack_steps)
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        features = encode(torch.cat([attacked, batch.pixels])).float()
+        robust, clean = (_distance(part, goal) for part in features.chunk(2))
+        return robust + self.args.clean_weight * clean, {
+            "robust": robust, "imitation": clean, "cosine": between_photos(features)
+        }  # fmt: skip
 
     def _recipe(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.autocast("cpu", torch.bfloat16):
@@ -144,6 +173,10 @@ class Trainer:
                 slow.lerp_(fast, 1 - keep)
             else:
                 slow.copy_(fast)
+
+
+def _distance(features: Tensor, goal: Tensor) -> Tensor:
+    return (features - goal).square().sum() / goal.square().sum()
 
 
 def between_photos(features: Tensor) -> Tensor:
@@ -179,6 +212,9 @@ def main() -> None:
     parser.add_argument("--init", type=Path, help="start from these weights, where name and shape are the same")
     parser.add_argument("--teacher", help="a trained model to imitate first")
     parser.add_argument("--imitation", type=float, default=0.5, help="for this share of the time")
+    parser.add_argument("--epsilon", type=float, default=0.0, help="imitate under attack, share of the pixel range")
+    parser.add_argument("--attack-steps", type=int, default=3)
+    parser.add_argument("--clean-weight", type=float, default=0.5, help="of the photos that are not attacked")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
