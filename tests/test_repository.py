@@ -1,40 +1,16 @@
 """Promises of the whole: what importing costs, what it must survive, and what may be committed."""
 
 import importlib
-import os
-import pkgutil
 import re
 import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
+from fakes import python
 
 import segrobust
 
 MEGABYTE = 10**6
-
-
-def python(code: str, *, path: Path | None = None, cwd: Path | None = None) -> str:
-    """Run code in a fresh interpreter, ``path`` first on its module search path; returns what it prints."""
-    search = [str(path)] if path else []
-    search += [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(search)},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def modules() -> list[str]:
-    """Every module of the package."""
-    return ["segrobust", *(m.name for m in pkgutil.walk_packages(segrobust.__path__, "segrobust."))]
 
 
 @pytest.mark.parametrize(
@@ -44,43 +20,6 @@ def modules() -> list[str]:
 def test_importing_is_cheap(statement: str) -> None:
     loaded = python(f"{statement}\nimport sys; print(*sys.modules)").split()
     assert not {"torch", "transformers", "scipy"} & set(loaded)
-
-
-def test_nothing_needs_torchvision() -> None:
-    names = [name for name in modules() if not name.endswith("__main__")]
-    assert len(names) > 10
-    # None in sys.modules is how Python says "not installed", also where it is.
-    python(
-        f"""
-        import importlib, sys
-        sys.modules["torchvision"] = None
-        for name in {names!r}:
-            importlib.import_module(name)
-        assert sys.modules["torchvision"] is None
-        """
-    )
-
-
-BROKEN = """
-import sys
-sys.torchvision_was_tried = True
-raise RuntimeError("operator torchvision::nms does not exist")
-"""
-
-
-def test_broken_torchvision_does_not_matter(tmp_path: Path, root: Path) -> None:
-    (tmp_path / "torchvision").mkdir()
-    (tmp_path / "torchvision" / "__init__.py").write_text(BROKEN)
-    out = python(
-        """
-        import sys, torch, segrobust
-        sam = segrobust.load("tests/golden/tiny-sam", device="cpu")
-        print(tuple(sam.embed(torch.zeros(3, 20, 30)).features.shape), sys.torchvision_was_tried)
-        """,
-        path=tmp_path,
-        cwd=root,
-    )
-    assert out.strip() == "(1, 64, 16, 16) True"
 
 
 @pytest.mark.parametrize("name", segrobust.__all__)

@@ -11,6 +11,7 @@ import typer
 
 from segrobust import __version__
 from segrobust.cli import commands
+from segrobust.cli.aloud import say_warnings_of_models
 from segrobust.errors import SegrobustError
 
 EPILOG = """
@@ -175,6 +176,7 @@ def list_attacks(as_json: Annotated[bool, typer.Option("--json", help="As JSON."
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; every deliberate error is one line on stderr and its exit code."""
     logging.getLogger("segrobust").addHandler(logging.NullHandler())
+    say_warnings_of_models()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # an arrow or a file name must not end a run
             stream.reconfigure(errors="backslashreplace")

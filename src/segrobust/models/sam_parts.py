@@ -1,28 +1,8 @@
-"""The parts of transformers that are used here, imported behind a shield.
+"""The parts of transformers that are used here, imported behind a shield (see ``shield``)."""
 
-With a torchvision that does not fit the installed torch, transformers fails for every SAM class with a message that
-names neither. Nothing here needs torchvision, so one that cannot be imported is hidden first.
-"""
-
-import importlib.util
 import logging
-import sys
 
-log = logging.getLogger(__name__)
-
-
-def hide_broken_torchvision() -> None:
-    """Make ``import torchvision`` fail cleanly if it would fail anyway."""
-    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
-        return
-    try:
-        import torchvision  # noqa: F401
-    except Exception as error:
-        log.warning("torchvision does not work with this torch (%s); continuing without it", error)
-        for module in [m for m in sys.modules if m.partition(".")[0] == "torchvision"]:
-            del sys.modules[module]
-        sys.modules["torchvision"] = None  # type: ignore[assignment]
-
+from segrobust.models.shield import hide_broken_torchvision
 
 hide_broken_torchvision()
 
