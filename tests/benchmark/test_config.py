@@ -3,15 +3,8 @@ from typing import Any
 
 import pytest
 
-from segrobust.benchmark.config import (
-    RunConfig,
-    differing_keys,
-    dump_config,
-    parse_config,
-    plain_value,
-    read_config,
-    read_settings,
-)
+from segrobust.benchmark.config import RunConfig, dump_config, parse_config, read_config, read_settings
+from segrobust.benchmark.settings import differing_keys, plain_value
 from segrobust.errors import UsageError
 
 PHOTOS = {"photos": ["a.png"]}

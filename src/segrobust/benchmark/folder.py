@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segrobust.benchmark.config import RunConfig, differing_keys, dump_config, read_config
+from segrobust.benchmark.config import RunConfig, dump_config, read_config
+from segrobust.benchmark.settings import differing_keys
 from segrobust.errors import MissingError, UsageError
 from segrobust.io.files import atomic_write_text
 

@@ -42,7 +42,7 @@ def run(config: RunConfig, out: Path, listener: Listener, command: Sequence[str]
     """
     photos = find_photos([Path(p) for p in config.photos])
     names = _names(photos, config.rows())
-    model = require_white_box(load(config.model, device=config.device, dtype=config.dtype))
+    model = require_white_box(load(config.model, **config.loading()))
     folder = open_folder(out, config)
     everything = model.everything
     if config.points_per_side is not None:

@@ -47,7 +47,7 @@ def verify(root: Path, *, tolerance: float = 1e-6, on_record: Callable[[str], No
     records, damaged = folder.read_samples()
     problems = [f"samples.jsonl has {damaged} lines that are no records"] if damaged else []
     problems += _check_table(folder, config, records) + _check_files(folder, config, records)
-    model = load(config.model, device=config.device, dtype=config.dtype)
+    model = load(config.model, **config.loading())
     sides: dict[str, CleanSide] = {}
     for record in (r for r in records if r["state"] == "done"):
         name = f"{record['image']} {record['attack']}"
