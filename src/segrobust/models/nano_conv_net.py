@@ -150,7 +150,8 @@ def compose(weights: Tensor, cells: Tensor, prototypes: Tensor, grid: int) -> Te
     one, a, b, c, d, e = weights[..., count:, None, None].unbind(2)
     dy, dx = dy[:, None, :, None].to(weights.dtype), dx[:, None, None, :].to(weights.dtype)
     parabola = one + dx * (a + c * dx) + dy * (b + d * dy + e * dx)
-    return logits.unflatten(-1, (height, width)) + parabola
+    composed: Tensor = logits.unflatten(-1, (height, width)) + parabola
+    return composed
 
 
 def _double(x: Tensor) -> Tensor:
