@@ -5,7 +5,7 @@ from linear import LinearSegmenter
 
 from segrobust.errors import NoMasksError
 from segrobust.evaluation import evaluate as module
-from segrobust.evaluation.evaluate import PromptSettings, clean_side, evaluate, score_prompts
+from segrobust.evaluation.evaluate import PromptSettings, ask, clean_side, evaluate, score_answers
 from segrobust.models.base import EverythingSettings
 from segrobust.types import Image, Masks, Prompts
 
@@ -96,7 +96,8 @@ def test_empty_answers() -> None:
     assert scores.masks_matched_miou == 0
     prompts = Prompts.of(points=[[1, 1]])
     for kind, miou, skipped in (("clean", 1.0, 0), ("annotation", None, 1)):
-        got = score_prompts(LinearSegmenter(), module.Reference(kind, prompts, masks(None)), photo())["all"]
+        answers = LinearSegmenter().answer(photo(), prompts)
+        got = score_answers(module.Reference(kind, prompts, masks(None)), answers)["all"]
         assert (got.miou if got.n else None, got.skipped) == (miou, skipped)
 
 
@@ -115,3 +116,52 @@ def test_photos_of_two_sizes_are_refused() -> None:
     side = clean_side(LinearSegmenter(), CLEAN, everything=LOOSE)
     with pytest.raises(ValueError, match="32"):
         evaluate(LinearSegmenter(), side, Image(np.full((10, 10, 3), 255, np.uint8)), everything=LOOSE)
+
+
+def test_a_photo_is_looked_at_once_for_all_references() -> None:
+    class Counting(LinearSegmenter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked: list[tuple[int, int]] = []
+
+        def answer(self, image: Image, prompts: Prompts, rule: str = "single") -> Masks:
+            self.asked.append((len(prompts.points), len(prompts.boxes)))
+            return super().answer(image, prompts, rule)
+
+    model = Counting()
+    how = PromptSettings(masks=2, points=2, boxes=1)
+    side = clean_side(model, CLEAN, annotation=masks(LEFT, RIGHT), prompts=how, everything=LOOSE)
+    evaluate(model, side, photo(RIGHT), everything=LOOSE)
+    assert model.asked == [(2 + 4, 1 + 2)] * 2
+
+
+def test_every_reference_gets_the_answers_to_its_own_prompts() -> None:
+    class Dots:
+        """Answers a point with that pixel, a box with all of its pixels."""
+
+        name = "dots"
+
+        def answer(self, image: Image, prompts: Prompts) -> Masks:
+            dense = np.zeros((len(prompts), *image.size), np.bool_)
+            for mask, (x, y) in zip(dense, prompts.points.astype(int), strict=False):
+                mask[y, x] = True
+            for mask, (x1, y1, x2, y2) in zip(dense[len(prompts.points) :], prompts.boxes.astype(int), strict=True):
+                mask[y1:y2, x1:x2] = True
+            return Masks.from_dense(dense)
+
+    a = Prompts.of(points=[[1, 2], [3, 4]], boxes=[[0, 0, 5, 5]])
+    b, c = Prompts.of(boxes=[[1, 1, 3, 9], [0, 0, 1, 1]]), Prompts.of(points=[[31, 31]])
+    asked = {"a": a, "b": b, "nothing": Prompts.of(), "c": c}
+    answers = ask(Dots(), CLEAN, asked)  # type: ignore[arg-type]
+    assert {kind: len(found) for kind, found in answers.items()} == {"a": 3, "b": 2, "nothing": 0, "c": 1}
+    for kind, prompts in asked.items():
+        assert answers[kind].rles == Dots().answer(CLEAN, prompts).rles
+
+
+def test_a_model_that_answers_something_else_is_named() -> None:
+    class Short(LinearSegmenter):
+        def answer(self, image: Image, prompts: Prompts, rule: str = "single") -> Masks:
+            return super().answer(image, prompts, rule).select([0])
+
+    with pytest.raises(ValueError, match=r"answered with 1 masks of 32 x 32, asked for 2 of 32 x 32"):
+        ask(Short(), CLEAN, {"clean": Prompts.of(points=[[1, 1], [2, 2]])})

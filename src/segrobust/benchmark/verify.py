@@ -6,21 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segrobust.attacks.recipes import settings_of
 from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.folder import Record, RunFolder, existing_folder
 from segrobust.benchmark.items import annotation_beside
 from segrobust.benchmark.records import aggregate, base_record, score_fields
-from segrobust.evaluation.evaluate import CleanSide, PromptSettings, Reference, evaluate, prompts_for
+from segrobust.evaluation.evaluate import CleanSide, PromptSettings, evaluate, prompts_for, right_answers
 from segrobust.evaluation.metrics import matched_miou
 from segrobust.evaluation.prompts import prompts_from_json, prompts_to_json
 from segrobust.io.images import read_image
 from segrobust.io.sa1b import read_sa1b
 from segrobust.models import load
 from segrobust.models.base import Segmenter
-from segrobust.types import Budget, Image, Masks, Prompts
+from segrobust.types import Budget, Image, Masks
 
 FROM_FILES = {"psnr": 1e-10, "ssim": 1e-10}
 """No model has a part in these, so they are the same everywhere: one changed pixel of ten megapixels shows."""
@@ -99,14 +97,8 @@ def _clean_side(folder: RunFolder, config: RunConfig, model: Segmenter, record: 
         drawn = prompts_for(masks if kind == "clean" else _annotation(image), image, seed, kind, plan)
         if prompts_to_json(drawn) != prompts_to_json(asked):
             raise ValueError(f"the {kind} prompts in the manifest are not those that seed {seed} draws")
-    return CleanSide(image, masks, {kind: _reference(model, kind, image, asked) for kind, asked in prompts.items()})
-
-
-def _reference(model: Segmenter, kind: str, image: Image, asked: Prompts) -> Reference:
-    if kind == "clean":
-        return Reference(kind, asked, model.answer(image, asked))
-    which = np.concatenate([asked.point_masks, asked.box_masks])
-    return Reference(kind, asked, _annotation(image).select(which))
+    annotation = _annotation(image) if "annotation" in prompts else None
+    return CleanSide(image, masks, right_answers(model, image, prompts, annotation))
 
 
 def _annotation(image: Image) -> Masks:

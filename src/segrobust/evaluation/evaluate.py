@@ -7,6 +7,8 @@ from its own masks), *annotation* against annotated masks (prompts drawn from th
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from segrobust.errors import NoMasksError
 from segrobust.evaluation.metrics import (
     PromptScores,
@@ -17,11 +19,11 @@ from segrobust.evaluation.metrics import (
     ssim,
     summarise_by_kind,
 )
-from segrobust.evaluation.prompts import by_predicted_iou, draw_prompts
+from segrobust.evaluation.prompts import by_predicted_iou, draw_prompts, join_prompts, split_answers
 from segrobust.models.base import EverythingSettings, Segmenter
 from segrobust.randomness import stream
 from segrobust.regions.everything import segment_everything
-from segrobust.types import Image, Masks, Prompts
+from segrobust.types import Floats, Image, Masks, Prompts
 
 PartScores = Mapping[str, PromptScores]
 
@@ -121,13 +123,46 @@ def clean_side(
     masks = by_predicted_iou(segment_everything(segmenter, image, everything))
     if not len(masks):
         raise NoMasksError(f"{image.name}: the model finds no masks on the photo, so there is nothing to score")
-    own = prompts_for(masks, image, seed, "clean", how)
-    references = {"clean": Reference("clean", own, segmenter.answer(image, own))}
+    prompts = {"clean": prompts_for(masks, image, seed, "clean", how)}
     asked = None if annotation is None else prompts_for(annotation, image, seed, "annotation", how)
-    if annotation is not None and asked:  # an annotation may be empty, or all of its masks
-        which = [*asked.point_masks.tolist(), *asked.box_masks.tolist()]
-        references["annotation"] = Reference("annotation", asked, annotation.select(which))
-    return CleanSide(image, masks, references)
+    if asked:  # an annotation may be empty, or all of its masks
+        prompts["annotation"] = asked
+    return CleanSide(image, masks, right_answers(segmenter, image, prompts, annotation))
+
+
+def right_answers(
+    segmenter: Segmenter, image: Image, prompts: Mapping[str, Prompts], annotation: Masks | None
+) -> dict[str, Reference]:
+    """What would be right for every prompt: the segmenter's own answers on the original, or the annotated masks.
+
+    Args:
+        segmenter: the model under test.
+        image: the original photo.
+        prompts: by reference kind.
+        annotation: the masks that the prompts of kind ``annotation`` ask for; needed where there are such.
+    """
+    answers = ask(segmenter, image, prompts)
+    if annotation is not None and "annotation" in prompts:
+        asked = prompts["annotation"]
+        answers["annotation"] = annotation.select(np.concatenate([asked.point_masks, asked.box_masks]))
+    return {kind: Reference(kind, prompts[kind], answers[kind]) for kind in prompts}
+
+
+def ask(segmenter: Segmenter, image: Image, prompts: Mapping[str, Prompts]) -> dict[str, Masks]:
+    """Answers to the prompts of several references in one call: most models look at the photo once for each call.
+
+    What is compared must be asked alike, since the prompts that are decoded together may change the last bits.
+
+    Raises:
+        ValueError: the segmenter gave another number of masks than it was asked for, or of another size.
+    """
+    together = join_prompts(list(prompts.values()))
+    answers = segmenter.answer(image, together)
+    if len(answers) != len(together) or tuple(answers.size) != image.size:
+        got = f"{len(answers)} masks of {answers.size[0]} x {answers.size[1]}"
+        wanted = f"{len(together)} of {image.height} x {image.width}"
+        raise ValueError(f"model {segmenter.name!r} answered with {got}, asked for {wanted}")
+    return dict(zip(prompts, split_answers(answers, list(prompts.values())), strict=True))
 
 
 def prompts_for(masks: Masks, image: Image, seed: int, kind: str, how: PromptSettings) -> Prompts:
@@ -148,8 +183,9 @@ def evaluate(
         ValueError: the two photos differ in size.
     """
     found = segment_everything(segmenter, scored, everything)
+    answers = ask(segmenter, scored, {kind: ref.prompts for kind, ref in clean.references.items()})
     scores = Scores(
-        references={kind: score_prompts(segmenter, ref, scored) for kind, ref in clean.references.items()},
+        references={kind: score_answers(ref, answers[kind]) for kind, ref in clean.references.items()},
         masks_clean=len(clean.masks),
         masks_found=len(found),
         masks_matched_miou=matched_miou(clean.masks, found),
@@ -160,12 +196,15 @@ def evaluate(
     return scores, found
 
 
-def score_prompts(segmenter: Segmenter, reference: Reference, scored: Image) -> PartScores:
-    """IoU of the answers on the scored photo with the reference's masks.
+def score_answers(reference: Reference, answers: Masks) -> PartScores:
+    """The scores of :func:`answer_ious`, over all prompts, points and boxes."""
+    return summarise_by_kind(answer_ious(reference, answers), reference.prompts)
+
+
+def answer_ious(reference: Reference, answers: Masks) -> Floats:
+    """IoU of the answers on the scored photo with the reference's masks, prompt by prompt; NaN = skipped.
 
     Empty masks: against the clean prediction, empty on both sides counts 1, on one side 0; against an annotation,
     an empty annotated mask is skipped and counted.
     """
-    answers = segmenter.answer(scored, reference.prompts)
-    ious = prompt_ious(reference.masks, answers, both_empty=1.0 if reference.kind == "clean" else None)
-    return summarise_by_kind(ious, reference.prompts)
+    return prompt_ious(reference.masks, answers, both_empty=1.0 if reference.kind == "clean" else None)

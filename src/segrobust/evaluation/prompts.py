@@ -1,6 +1,6 @@
 """Prompts for scoring: drawn once per photo, kept in a manifest that every attack and every model shares."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,35 @@ def _boxes_around(box: Floats, count: int, size: tuple[int, int], generator: np.
     height, width = size
     clipped: Floats = np.clip(corners, 0, [width, height, width, height])
     return clipped
+
+
+def join_prompts(parts: Sequence[Prompts]) -> Prompts:
+    """Several sets of prompts as one: the points of all of them, then the boxes of all of them."""
+    none = Prompts.of()
+    every = [none, *parts]
+    return Prompts(
+        points=np.concatenate([p.points for p in every]),
+        point_masks=np.concatenate([p.point_masks for p in every]),
+        boxes=np.concatenate([p.boxes for p in every]),
+        box_masks=np.concatenate([p.box_masks for p in every]),
+    )
+
+
+def split_answers(answers: Masks, parts: Sequence[Prompts]) -> list[Masks]:
+    """The answers to :func:`join_prompts`, set by set: points first, then boxes.
+
+    Raises:
+        ValueError: not one answer for each prompt.
+    """
+    if len(answers) != sum(map(len, parts)):
+        raise ValueError(f"one answer per prompt, got {len(answers)} for {sum(map(len, parts))} prompts")
+    point, box = 0, sum(len(p.points) for p in parts)
+    split = []
+    for part in parts:
+        points, boxes = len(part.points), len(part.boxes)
+        split.append(answers.select([*range(point, point + points), *range(box, box + boxes)]))
+        point, box = point + points, box + boxes
+    return split
 
 
 def prompts_to_json(
