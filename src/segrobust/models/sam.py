@@ -30,6 +30,7 @@ class SamSegmenter(EncoderSegmenter):
         model: transformers' ``SamModel`` or a ``NanoSam``.
         name: for tables.
         options: device and precision; the pixels and the returned tensors stay float32.
+        frame: its input; by default of the model's size, normalised as SAM's.
         everything: its segment-everything settings.
         fingerprint: sha256 of the weights file, where known.
     """
@@ -40,12 +41,13 @@ class SamSegmenter(EncoderSegmenter):
         name: str,
         options: LoadOptions,
         *,
+        frame: Frame | None = None,
         everything: EverythingSettings | None = None,
         fingerprint: str = "",
     ) -> None:
         parts = cast(SamParts, model)
-        side = int(parts.prompt_encoder.input_image_size)
-        super().__init__(name, options, Frame(side, SAM_MEAN, SAM_STD), everything, fingerprint)
+        frame = frame or Frame(int(parts.prompt_encoder.input_image_size), SAM_MEAN, SAM_STD)
+        super().__init__(name, options, frame, everything, fingerprint)
         self.module = model.to(self.device).eval().requires_grad_(False)
         # Not the prompt encoder: in half precision a coordinate would be off by a pixel.
         parts.vision_encoder.to(self.dtype)

@@ -1,0 +1,145 @@
+"""SAM 2 and 2.1 on single photos (Ravi et al. 2024, arXiv 2408.00714), and what SAM 3's point and box head shares."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from segrobust.errors import ModelError
+from segrobust.models.base import Embedding, EverythingSettings
+from segrobust.models.encoder import EncoderSegmenter, Frame
+from segrobust.models.geometry import SAM_MEAN, SAM_STD
+from segrobust.models.loading import ModelFolder
+from segrobust.models.options import LoadOptions
+from segrobust.models.preprocessing import read_frame, square_side
+from segrobust.models.shield import hide_broken_torchvision
+
+hide_broken_torchvision()
+
+from transformers import Sam2Model  # noqa: E402
+from transformers.utils import logging as transformers_logging  # noqa: E402
+
+SHARED_ENCODING = "shared_image_embedding.positional_embedding"
+"""The positions of the image's tokens; published weights have it twice, once more in the prompt encoder."""
+
+PREDICTED_IOU_THRESHOLD = 0.8
+"""Of SAM 2's automatic mask generator; its other settings are SAM's."""
+
+
+class Sam2Segmenter(EncoderSegmenter):
+    """A SAM 2 behind the ``WhiteBox`` interface: frozen weights, eval mode, differentiable to the pixels.
+
+    The photo is squashed to a square. The embedding is the coarsest level of the feature pyramid, plus the constant
+    that stands for "no memory of earlier frames"; the two finer levels travel beside it, as the decoder takes them.
+
+    Args:
+        model: transformers' ``Sam2Model``, or another model of the same parts.
+        name: for tables.
+        options: device and precision; the pixels and the returned tensors stay float32.
+        frame: its input.
+        everything: its segment-everything settings.
+        fingerprint: sha256 of the weights file, where known.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        name: str,
+        options: LoadOptions,
+        frame: Frame,
+        *,
+        everything: EverythingSettings | None = None,
+        fingerprint: str = "",
+    ) -> None:
+        super().__init__(name, options, frame, everything, fingerprint)
+        self.module = model.to(self.device).eval().requires_grad_(False)
+        parts = cast(Sam2Model, model)
+        with torch.no_grad():
+            self._position = parts.get_image_wide_positional_embeddings().to(self.dtype)
+        # Not the prompt encoder: in half precision a coordinate would be off by a pixel.
+        self._vision, self._decoder = parts.vision_encoder.to(self.dtype), parts.mask_decoder.to(self.dtype)
+        self._prompts = parts.prompt_encoder
+        self._no_memory = parts.no_memory_embedding.reshape(1, -1, 1, 1).to(self.dtype)
+        dense = self._prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        self._dense = dense.expand(1, -1, *self._prompts.image_embedding_size).to(self.dtype)
+
+    @property
+    def low_resolution(self) -> tuple[int, int]:
+        """Height and width of the logits: four times the embedding's."""
+        height, width = self._prompts.image_embedding_size
+        return 4 * height, 4 * width
+
+    def _encode(self, inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        # SAM 3's pyramid has a fourth, still coarser level that its points and boxes do not use.
+        fine, middle, coarse = self._vision(inputs).fpn_hidden_states[:3]
+        return coarse + self._no_memory, (self._decoder.conv_s0(fine), self._decoder.conv_s1(middle))
+
+    def _decode(
+        self, embedding: Embedding, points: Tensor | None, boxes: Tensor | None, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        logits, iou, _, _ = self._decoder(
+            image_embeddings=embedding.features.to(self.dtype),
+            image_positional_embeddings=self._position,
+            sparse_prompt_embeddings=self._sparse(points, boxes).to(self.dtype),
+            dense_prompt_embeddings=self._dense,
+            multimask_output=multimask,
+            high_resolution_features=[level.to(self.dtype) for level in embedding.extra],
+        )
+        return logits[0], iou[0]
+
+    def _sparse(self, points: Tensor | None, boxes: Tensor | None) -> Tensor:
+        """Tokens ``(1, n, 2, C)`` of points or ``(1, n, 3, C)`` of boxes; the last is padding, as SAM 2 was trained."""
+        tokens: Tensor
+        if points is None:
+            assert boxes is not None
+            tokens = self._prompts(None, None, boxes[None], None)[0]
+        else:
+            labels = torch.ones((1, len(points), 1), dtype=torch.int64, device=self.device)
+            tokens = self._prompts(points[None, :, None], labels, None, None)[0]
+        return tokens
+
+
+def load_sam2(folder: ModelFolder, options: LoadOptions) -> Sam2Segmenter:
+    """A transformers ``Sam2Model`` (SAM 2 or 2.1, also out of a video checkpoint), from a folder or the hub.
+
+    Raises:
+        ModelError: weights or configuration are missing or do not fit.
+    """
+    model = load_complete(folder, Sam2Model)
+    return wrap(folder, model, options, SAM_MEAN, SAM_STD)
+
+
+def wrap(
+    folder: ModelFolder, model: nn.Module, options: LoadOptions, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Sam2Segmenter:
+    """A loaded model behind the interface; mean and std are those of a checkpoint that does not say its own."""
+    side = square_side(cast(Sam2Model, model).prompt_encoder.input_image_size, f"{folder.source}/config.json")
+    frame = read_frame(folder, Frame(side, mean, std, stretch=True))
+    own = "everything" in folder.config
+    everything = folder.everything() if own else EverythingSettings(predicted_iou_threshold=PREDICTED_IOU_THRESHOLD)
+    return Sam2Segmenter(model, folder.name, options, frame, everything=everything, fingerprint=folder.digest())
+
+
+def load_complete(folder: ModelFolder, kind: Any) -> nn.Module:
+    """A transformers model, none of whose weights was made up because the file lacks it.
+
+    The positions of the image's tokens may be missing: they are then the prompt encoder's own.
+
+    Raises:
+        ModelError: it cannot be loaded, or the file lacks weights.
+    """
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # its report of missing weights is ours to make
+    try:
+        model, report = folder.pretrained(kind, output_loading_info=True)
+    finally:
+        transformers_logging.set_verbosity(before)
+    missing = sorted(set(report["missing_keys"]) - {SHARED_ENCODING})
+    if missing:
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise ModelError(
+            f"cannot load {folder.source}: the weights lack {missing[0]!r}{more}; are they those of the config.json?"
+        )
+    if SHARED_ENCODING in report["missing_keys"]:
+        model.shared_image_embedding = model.prompt_encoder.shared_embedding
+    return cast(nn.Module, model)
