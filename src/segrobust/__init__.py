@@ -10,6 +10,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "load": "segrobust.models",
+    "wrap": "segrobust.models.functions",
+    "wrap_http": "segrobust.models.http",
     "read_image": "segrobust.io.images",
     "write_png": "segrobust.io.images",
     "segment_everything": "segrobust.regions.everything",
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from segrobust.io.images import read_image as read_image
     from segrobust.io.images import write_png as write_png
     from segrobust.models import load as load
+    from segrobust.models.functions import wrap as wrap
+    from segrobust.models.http import wrap_http as wrap_http
     from segrobust.regions.everything import segment_everything as segment_everything
     from segrobust.types import AttackResult as AttackResult
     from segrobust.types import Budget as Budget

@@ -55,3 +55,9 @@ class NoMasksError(SegrobustError):
     """Segment everything found nothing on the photo, so there is no region to build a guide or a prompt from."""
 
     exit_code = 4
+
+
+class AnswerError(SegrobustError):
+    """A black box failed on a photo, or what it answered is no masks of it; the other photos can go on."""
+
+    exit_code = 4

@@ -1,6 +1,5 @@
 """Segment everything: all masks a segmenter finds on a photo when it is asked at every point of a grid."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -80,13 +79,10 @@ def segment_everything(segmenter: Segmenter, image: Image, settings: EverythingS
     settings = settings or segmenter.everything
     if isinstance(segmenter, EverythingFirst):
         return segmenter.find_masks(image, settings)
-    if not isinstance(segmenter, Promptable):
-        return _ask_at_grid(segmenter, image, settings)
-    crops = crop_boxes(image.size, settings.crop_layers, settings.crop_overlap)
-    with torch.no_grad():
-        found = [c for crop in crops for c in _search(segmenter, image, crop, settings)]
-    if len(crops) > 1:
-        found = _suppress(found, [1 / c.crop.area for c in found], settings.crop_nms_threshold)
+    if isinstance(segmenter, Promptable):
+        found = _ask_in_crops(segmenter, image, settings)
+    else:
+        found = _ask_at_grid(segmenter, image, settings)
     if settings.min_region_area > 0:
         found = _clean(found, settings)
     return Masks.from_rles(
@@ -98,16 +94,34 @@ def segment_everything(segmenter: Segmenter, image: Image, settings: EverythingS
     )
 
 
-def _ask_at_grid(segmenter: Segmenter, image: Image, settings: EverythingSettings) -> Masks:
+def _ask_in_crops(segmenter: Promptable, image: Image, settings: EverythingSettings) -> list[_Found]:
+    """The masks of the whole photo and of its crops, duplicates dropped."""
+    crops = crop_boxes(image.size, settings.crop_layers, settings.crop_overlap)
+    with torch.no_grad():
+        found = [c for crop in crops for c in _search(segmenter, image, crop, settings)]
+    if len(crops) > 1:
+        found = _suppress(found, [1 / c.crop.area for c in found], settings.crop_nms_threshold)
+    return found
+
+
+def _ask_at_grid(segmenter: Segmenter, image: Image, settings: EverythingSettings) -> list[_Found]:
     """The best answers of a black box at a grid of points, duplicates dropped; a mask without a score passes."""
+    whole = Crop(0, 0, image.width, image.height, 0)
     grid = point_grid(settings.points_per_side, image.size)
-    masks = segmenter.answer(image, Prompts.of(points=grid), "best")
-    scores = np.nan_to_num(masks.predicted_iou, nan=1.0)
-    good = np.flatnonzero((masks.areas > 0) & (scores > settings.predicted_iou_threshold))
-    edges = masks.boxes[good] - [0, 0, 1, 1]  # far edge inclusive
-    kept = good[box_nms(edges, scores[good], settings.box_nms_threshold)]
-    found = masks.select(kept)
-    return dataclasses.replace(found, points=grid[kept])
+    found: list[_Found] = []
+    for part in _batches(len(grid), settings.points_per_batch):
+        answers = segmenter.answer(image, Prompts.of(points=grid[part]), "best")
+        scores = answers.predicted_iou
+        good = (answers.areas > 0) & ~(scores <= settings.predicted_iou_threshold)  # NaN passes
+        if settings.predicted_iou_threshold <= 0:
+            good = answers.areas > 0
+        for i in np.flatnonzero(good):
+            x0, y0, x1, y1 = answers.boxes[i].astype(int).tolist()
+            point = (float(grid[part][i, 0]), float(grid[part][i, 1]))
+            found.append(_Found(answers.rles[i], (x0, y0, x1 - 1, y1 - 1), float(scores[i]), np.nan, point, whole))
+    # A mask without a score is as good as one of score 1: of equals the first in the grid stays.
+    ranks = np.nan_to_num([item.predicted_iou for item in found], nan=1.0).tolist()
+    return _suppress(found, ranks, settings.box_nms_threshold)
 
 
 def _search(segmenter: Promptable, image: Image, crop: Crop, settings: EverythingSettings) -> list[_Found]:
