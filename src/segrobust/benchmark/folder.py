@@ -7,13 +7,13 @@ rename; only ``samples.jsonl`` and ``log.txt`` grow line by line.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segrobust.benchmark.config import RunConfig, dump_config, read_config
-from segrobust.benchmark.settings import differing_keys
+from segrobust.benchmark.settings import S, Settings, differing_keys
 from segrobust.errors import MissingError, UsageError
 from segrobust.io.files import atomic_write_text
 
@@ -70,32 +70,56 @@ class RunFolder:
 
     def read_samples(self) -> tuple[list[Record], int]:
         """All records, and how many lines are none: a kill can cut the last one off."""
-        if not self.samples.exists():
-            return [], 0
-        lines = [line for line in self.samples.read_text("utf-8", errors="replace").split("\n") if line.strip()]
-        records = [record for line in lines if (record := _record(line)) is not None]
-        return records, len(lines) - len(records)
+        return read_records(self.samples, ("image", "attack", "state"))
 
     def append_sample(self, record: Record) -> None:
         """Add one record."""
-        try:
-            with self.samples.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-        except OSError as error:
-            raise MissingError(f"cannot write {self.samples}: {error.strerror or error}") from error
+        append_record(self.samples, record)
 
     def write_samples(self, records: Iterable[Record]) -> None:
         """Replace all records."""
-        atomic_write_text(self.samples, "".join(json.dumps(r) + "\n" for r in records))
+        write_records(self.samples, records)
 
 
-def _record(line: str) -> Record | None:
+def read_records(file: Path, names: Sequence[str]) -> tuple[list[Record], int]:
+    """The records of a JSONL file, and how many lines are none; no file holds none.
+
+    Args:
+        file: one JSON object per line.
+        names: fields that every record has, as text.
+    """
+    if not file.exists():
+        return [], 0
+    lines = [line for line in file.read_text("utf-8", errors="replace").split("\n") if line.strip()]
+    records = [record for line in lines if (record := _record(line, names)) is not None]
+    return records, len(lines) - len(records)
+
+
+def _record(line: str, names: Sequence[str]) -> Record | None:
     try:
         record = json.loads(line)
     except ValueError:
         return None
-    named = isinstance(record, dict) and all(isinstance(record.get(k), str) for k in ("image", "attack", "state"))
+    named = isinstance(record, dict) and all(isinstance(record.get(name), str) for name in names)
     return record if named else None
+
+
+def append_record(file: Path, record: Record) -> None:
+    """Add a line.
+
+    Raises:
+        MissingError: it cannot be written.
+    """
+    try:
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise MissingError(f"cannot write {file}: {error.strerror or error}") from error
+
+
+def write_records(file: Path, records: Iterable[Record]) -> None:
+    """Replace all lines, atomically."""
+    atomic_write_text(file, "".join(json.dumps(r) + "\n" for r in records))
 
 
 def open_folder(root: Path, config: RunConfig) -> RunFolder:
@@ -105,30 +129,48 @@ def open_folder(root: Path, config: RunConfig) -> RunFolder:
         UsageError: the folder holds something else, or a run with other settings (the differing keys are named).
         MissingError: it cannot be written.
     """
-    file = root / "config.yaml"
+    claim(root, "config.yaml", config, dump_config(config), read_config, PLACES)
+    return RunFolder(root, config.attacks[0])
+
+
+def claim(root: Path, name: str, settings: S, text: str, read: Callable[[Path], S], places: Sequence[str]) -> None:
+    """Make a folder for settings, or see that it is theirs; what a kill left half written goes.
+
+    Args:
+        root: the folder.
+        name: the file in it that holds the settings.
+        settings: those that are to be run.
+        text: what is written into the file, if there is none.
+        read: reads such a file.
+        places: folders inside it in which files are written.
+
+    Raises:
+        UsageError: the folder holds something else, or other settings (the differing keys are named).
+        MissingError: it cannot be written.
+    """
+    file = root / name
     try:
         if file.exists():
-            _require_same(root, config, read_config(file))
+            _require_same(root, settings, read(file))
         elif root.is_dir() and not all(p.match(LEFTOVERS) for p in root.iterdir()):
             raise UsageError(f"{root} is not empty and holds no run of segrobust; choose another folder with -o")
         root.mkdir(parents=True, exist_ok=True)
-        for place in (root, *(root / name for name in PLACES)):
+        for place in (root, *(root / inside for inside in places)):
             for leftover in place.glob(LEFTOVERS):
                 leftover.unlink(missing_ok=True)
     except OSError as error:
         raise MissingError(f"cannot make the output folder {root}: {error.strerror or error}") from None
     if not file.exists():
-        atomic_write_text(file, dump_config(config))
-    return RunFolder(root, config.attacks[0])
+        atomic_write_text(file, text)
 
 
-def _require_same(root: Path, config: RunConfig, other: RunConfig) -> None:
-    keys = differing_keys(config, other)
+def _require_same(root: Path, settings: Settings, other: Settings) -> None:
+    keys = differing_keys(settings, other)
     if keys:
         first = keys[0]
         raise UsageError(
             f"{root} holds another run ({', '.join(keys)}: {first} is {getattr(other, first)!r} there, "
-            f"{getattr(config, first)!r} here); choose another folder with -o"
+            f"{getattr(settings, first)!r} here); choose another folder with -o"
         )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import logging
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from typing import Any
 from segrobust import __version__
 from segrobust.benchmark.folder import write_json
 from segrobust.benchmark.items import Bench
+from segrobust.benchmark.settings import Settings
 from segrobust.errors import MissingError, SegrobustError, UsageError
 
 
@@ -52,30 +53,47 @@ def logging_to(file: Path) -> Iterator[None]:
 
 
 def write_circumstances(bench: Bench, command: Sequence[str]) -> None:
-    """Write ``run.json``; a folder that was begun with another model, or elsewhere, is refused.
+    """Write a run's ``run.json``; a folder that was begun with another model, or elsewhere, is refused.
 
     Raises:
         UsageError: the weights, their settings, the device, the number of threads or a version are not those the run
             was begun with, so half of the numbers would be of one kind and half of another.
     """
-    file = bench.folder.root / "run.json"
-    now = _circumstances(bench, command)
+    about = {"model_sha256": bench.model_sha256, "everything": dataclasses.asdict(bench.everything)}
+    write_journal(bench.folder.root, bench.config, str(bench.model.device), about, command)
+
+
+def write_journal(
+    root: Path, settings: Settings, device: str, about: Mapping[str, Any], command: Sequence[str]
+) -> None:
+    """Write ``run.json``: when, with what command, and under what circumstances, which must not change on the way.
+
+    Args:
+        root: the folder.
+        settings: what is run.
+        device: where.
+        about: the models.
+        command: the command line.
+
+    Raises:
+        UsageError: the folder was begun under other circumstances; the differing ones are named.
+    """
+    file = root / "run.json"
+    now = _circumstances(settings, device, about, command)
     try:
         before = json.loads(file.read_text("utf-8"))
-        changed = [
-            key for key in ("model_sha256", "everything", "device", "threads", "versions") if before[key] != now[key]
-        ]
+        changed = [key for key in (*about, "device", "threads", "versions") if before[key] != now[key]]
     except (OSError, ValueError, KeyError, TypeError):
         changed = []
     if changed:
         raise UsageError(
-            f"{bench.folder.root} was begun under other circumstances ({', '.join(changed)}: {changed[0]} was "
+            f"{root} was begun under other circumstances ({', '.join(changed)}: {changed[0]} was "
             f"{before[changed[0]]}, is {now[changed[0]]}); choose another folder with -o"
         )
     write_json(file, now)
 
 
-def _circumstances(bench: Bench, command: Sequence[str]) -> dict[str, Any]:
+def _circumstances(settings: Settings, device: str, about: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
     import torch
 
     packages = ("torch", "transformers", "numpy", "pillow", "scipy", "pycocotools")
@@ -83,12 +101,11 @@ def _circumstances(bench: Bench, command: Sequence[str]) -> dict[str, Any]:
         "schema": "segrobust.run/1",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": list(command),
-        "seed": bench.config.seed,
-        "device": str(bench.model.device),
-        "dtype": bench.config.dtype,
+        "seed": settings.seed,
+        "device": device,
+        "dtype": settings.dtype,
         "threads": torch.get_num_threads(),
-        "model_sha256": bench.model_sha256,
-        "everything": dataclasses.asdict(bench.everything),
+        **about,
         "versions": {
             "segrobust": __version__,
             "python": platform.python_version(),

@@ -53,16 +53,16 @@ def score_fields(scores: Scores) -> Record:
     pooled = clean["all"]
     fields: Record = {
         "max_linf_255": scores.max_linf_255,
-        "psnr": _number(scores.psnr),
-        "ssim": _number(scores.ssim),
+        "psnr": number(scores.psnr),
+        "ssim": number(scores.ssim),
         "prompts": pooled.n,
-        "miou_clean_reference": _number(pooled.miou),
-        "asr50": _number(pooled.asr50),
-        "asr10": _number(pooled.asr10),
+        "miou_clean_reference": number(pooled.miou),
+        "asr50": number(pooled.asr50),
+        "asr10": number(pooled.asr10),
         "clean_reference": _reference(clean),
         "masks_clean": scores.masks_clean,
         "masks_found": scores.masks_found,
-        "masks_matched_miou": _number(scores.masks_matched_miou),
+        "masks_matched_miou": number(scores.masks_matched_miou),
     }
     if "annotation" in scores.references:
         fields["annotation_reference"] = _reference(scores.references["annotation"])
@@ -77,28 +77,29 @@ def attack_fields(result: AttackResult | None) -> Record:
         "encoder_forward": result.encoder_forward,
         "encoder_backward": result.encoder_backward,
         "seconds": round(result.seconds, 3),
-        "loss_first": _number(result.loss[0]) if result.loss else None,
-        "loss_last": _number(result.loss[-1]) if result.loss else None,
+        "loss_first": number(result.loss[0]) if result.loss else None,
+        "loss_last": number(result.loss[-1]) if result.loss else None,
         "notes": list(result.notes),
         "settings": result.settings,
     }
 
 
 def _reference(scores: PartScores) -> Record:
-    return {part: _prompts(value) for part, value in scores.items()}
+    return {part: prompt_fields(value) for part, value in scores.items()}
 
 
-def _prompts(scores: PromptScores) -> Record:
+def prompt_fields(scores: PromptScores) -> Record:
+    """Scores of prompts as plain values."""
     return {
         "n": scores.n,
         "skipped": scores.skipped,
-        "miou": _number(scores.miou),
-        "asr50": _number(scores.asr50),
-        "asr10": _number(scores.asr10),
+        "miou": number(scores.miou),
+        "asr50": number(scores.asr50),
+        "asr10": number(scores.asr10),
     }
 
 
-def _number(value: float) -> float | None:
+def number(value: float) -> float | None:
     """JSON has no NaN and no infinity: None (an identical photo has PSNR infinity)."""
     return float(value) if math.isfinite(value) else None
 

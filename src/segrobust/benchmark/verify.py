@@ -115,7 +115,7 @@ def _check_record(
     settings = type(model.everything)(**circumstances["everything"])
     sha256 = getattr(model, "fingerprint", "")
     fresh = base_record(config, sha256, record["image"], record["photo"], clean.image, record["attack"])
-    problems = _differences(fresh, record, 0)
+    problems = differences(fresh, record, 0)
     if record["attack"] != "clean" and record["settings"] != json.loads(
         json.dumps(settings_of(config.recipe(record["attack"])))
     ):
@@ -127,7 +127,7 @@ def _check_record(
         if scored.fingerprint != record["adversarial_sha256"]:
             return [*problems, f"{record['adversarial']} is not the recorded photo (its pixels differ)"]
     scores, found = evaluate(model, clean, scored, everything=settings)
-    problems += _differences(json.loads(json.dumps(score_fields(scores))), record, tolerance)
+    problems += differences(json.loads(json.dumps(score_fields(scores))), record, tolerance)
     if record["adversarial"] is not None:
         file = folder.masks(record["image"], record["attack"])
         saved = read_sa1b(file, size=scored.size)
@@ -139,14 +139,17 @@ def _check_record(
     return problems
 
 
-def _differences(measured: Any, recorded: Any, tolerance: float, name: str = "") -> list[str]:
+def differences(measured: Any, recorded: Any, tolerance: float, name: str = "") -> list[str]:
     """Fields whose values differ, by path."""
     if isinstance(measured, dict):
         found = []
         for key, value in measured.items():
             there = recorded.get(key) if isinstance(recorded, dict) else None
-            found += _differences(value, there, tolerance, f"{name}.{key}" if name else key)
+            found += differences(value, there, tolerance, f"{name}.{key}" if name else key)
         return found
+    if isinstance(measured, list) and isinstance(recorded, list) and len(measured) == len(recorded):
+        pairs = enumerate(zip(measured, recorded, strict=True))
+        return [problem for i, (a, b) in pairs for problem in differences(a, b, tolerance, f"{name}[{i}]")]
     if isinstance(measured, float) and isinstance(recorded, float | int):
         same = math.isclose(measured, recorded, rel_tol=0, abs_tol=min(tolerance, FROM_FILES.get(name, tolerance)))
     else:

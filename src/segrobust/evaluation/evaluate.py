@@ -123,11 +123,11 @@ def clean_side(
     masks = by_predicted_iou(segment_everything(segmenter, image, everything))
     if not len(masks):
         raise NoMasksError(f"{image.name}: the model finds no masks on the photo, so there is nothing to score")
-    prompts = {"clean": prompts_for(masks, image, seed, "clean", how)}
-    asked = None if annotation is None else prompts_for(annotation, image, seed, "annotation", how)
-    if asked:  # an annotation may be empty, or all of its masks
-        prompts["annotation"] = asked
-    return CleanSide(image, masks, right_answers(segmenter, image, prompts, annotation))
+    asked = {"clean": prompts_for(masks, image, seed, "clean", how)}
+    annotated = None if annotation is None else prompts_for(annotation, image, seed, "annotation", how)
+    if annotated:  # an annotation may be empty, or all of its masks
+        asked["annotation"] = annotated
+    return CleanSide(image, masks, right_answers(segmenter, image, asked, annotation))
 
 
 def right_answers(

@@ -6,15 +6,15 @@ from typing import Any
 Row = Mapping[str, Any]
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with padded columns: the first left-aligned, the rest right-aligned."""
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table with padded columns: the first ones left-aligned, the rest right-aligned."""
     widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
-        padded = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+        padded = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
         return "| " + " | ".join(padded) + " |"
 
-    rule = "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|"
+    rule = "|" + "|".join("-" * (w + 1) + ("-" if i < left else ":") for i, w in enumerate(widths)) + "|"
     return "\n".join([line(header), rule, *(line(r) for r in rows)])
 
 
@@ -52,9 +52,15 @@ def _label(row: Row) -> str:
 
 
 def _headline(results: Mapping[str, Any]) -> str:
+    text = f"model {results['model']}, white box, {settings_text(results)}"
+    return text + (f"\nlicence of the weights: {results['licence']}" if results["licence"] else "")
+
+
+def settings_text(results: Mapping[str, Any]) -> str:
+    """What decides the numbers, whatever the models: protocol, budget, seed, photos, prompts, and what was changed."""
     plan = results["prompts_per_photo"]
     text = (
-        f"model {results['model']}, white box, protocol {results['protocol']}, L-infinity {results['epsilon']}, "
+        f"protocol {results['protocol']}, L-infinity {results['epsilon']}, "
         f"seed {results['seed']}, {results['photos']} photos; first {plan['masks']} masks, {plan['points']} points and "
         f"{plan['boxes']} boxes each, single-mask answers"
     )
@@ -63,8 +69,7 @@ def _headline(results: Mapping[str, Any]) -> str:
         changed.append(f"dtype={results['dtype']}")
     if results["points_per_side"] is not None:
         changed.append(f"points_per_side={results['points_per_side']}")
-    text += f"\nchanged: {', '.join(changed)}" if changed else ""
-    return text + (f"\nlicence of the weights: {results['licence']}" if results["licence"] else "")
+    return text + (f"\nchanged: {', '.join(changed)}" if changed else "")
 
 
 def _prompt_table(rows: Sequence[Row], kind: str) -> str:
@@ -78,8 +83,8 @@ def _prompt_table(rows: Sequence[Row], kind: str) -> str:
         lines.append(
             [
                 _label(row),
-                *(_share(scores[part]["miou"], 3) for part in ("all", "points", "boxes")),
-                *(_percent(scores["all"][key]) for key in ("asr50", "asr10")),
+                *(share(scores[part]["miou"], 3) for part in ("all", "points", "boxes")),
+                *(percent(scores["all"][key]) for key in ("asr50", "asr10")),
             ]
         )
     return markdown_table(header, lines)
@@ -96,20 +101,22 @@ def _photo_table(rows: Sequence[Row]) -> str:
             [
                 _label(row),
                 f"{row['masks_found']:.1f}",
-                _share(row["masks_matched_miou"], 3),
+                share(row["masks_matched_miou"], 3),
                 str(row["max_linf_255"]),
-                _share(row["psnr"], 1),
-                _share(row["ssim"], 4),
+                share(row["psnr"], 1),
+                share(row["ssim"], 4),
                 str(row["encoder_backward"] // row["photos"]),
-                _share(row["seconds"], 1),
+                share(row["seconds"], 1),
             ]
         )
     return markdown_table(header, lines)
 
 
-def _share(value: float | None, digits: int) -> str:
+def share(value: float | None, digits: int) -> str:
+    """A number in a cell; a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A share of one as percent; a dash where there is none."""
     return "–" if value is None else f"{100 * value:.1f} %"

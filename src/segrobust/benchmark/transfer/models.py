@@ -1,0 +1,55 @@
+"""The models of a plan: each is loaded once before anything is attacked, so that hours are not spent for nothing."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from segrobust.benchmark.transfer.plan import TransferPlan
+from segrobust.models import entries, load
+from segrobust.models.base import Segmenter, require_white_box
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a table says about a model.
+
+    Attributes:
+        sha256: of the weights file; empty if not known.
+        licence: of the weights; None if not known.
+        gradient: it is a white box.
+    """
+
+    sha256: str
+    licence: str | None
+    gradient: bool
+
+
+def check_models(plan: TransferPlan) -> dict[str, ModelFacts]:
+    """Load every model of a plan, one at a time.
+
+    Raises:
+        ModelError: one cannot be loaded.
+        CapabilityError: a surrogate gives no gradients.
+    """
+    return {name: _facts(name, load_model(plan, name), name in plan.surrogates) for name in plan.models}
+
+
+def load_model(plan: TransferPlan, name: str) -> Segmenter:
+    """A model of the plan, loaded as the plan says."""
+    return load(name, **plan.loading())
+
+
+def _facts(name: str, model: Segmenter, attacked: bool) -> ModelFacts:
+    if attacked:
+        require_white_box(model)
+    licence = next((entry.licence for entry in entries() if entry.name == name), None)
+    return ModelFacts(str(getattr(model, "fingerprint", "")), licence, model.capabilities.gradient)
+
+
+def facts_to_json(facts: dict[str, ModelFacts]) -> dict[str, Any]:
+    """Plain values, by model."""
+    return {name: asdict(fact) for name, fact in facts.items()}
+
+
+def same_model(facts: dict[str, ModelFacts], a: str, b: str) -> bool:
+    """Whether two names are one model: the attack on one was made with the gradients of the other."""
+    return a == b or (facts[a].sha256 == facts[b].sha256 != "")
