@@ -23,19 +23,14 @@ def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 
 def test_version_and_lists(cli: Cli) -> None:
     assert cli("--version") == (0, f"segrobust {__version__}\n", "")
-    models = cli("ls", "models")
-    assert models.code == 0
-    assert [line.split()[0] for line in models.out.splitlines()[1:3]] == ["nano", "facebook/sam-vit-base"]
-    entries = json.loads(cli("ls", "models", "--json").out)
-    assert entries[0]["name"] == "nano"
-    assert entries[0]["capabilities"] == ["gradient", "points", "boxes", "everything"]
+    assert json.loads(cli("ls", "models", "--json").out)[0]["name"] == "nano"  # more in test_catalogue.py
     assert "rga-untargeted" in cli("ls", "attacks").out
     attacks = {e["name"]: e for e in json.loads(cli("ls", "attacks", "--json").out)}
     assert attacks["rga"]["parameters"]["steps"] == 40
     assert attacks["rga-untargeted"]["parameters"]["weight"] == 0
 
 
-HELPED = [[], ["attack"], ["verify"], ["ls"], ["ls", "models"], ["ls", "attacks"]]
+HELPED = [[], ["attack"], ["verify"], ["ls"], ["ls", "models"], ["ls", "attacks"], ["show"], ["doctor"]]
 
 
 def test_every_example_in_the_help_works(cli: Cli, root: Path, tmp_path: Path) -> None:
@@ -47,6 +42,8 @@ def test_every_example_in_the_help_works(cli: Cli, root: Path, tmp_path: Path) -
     order = sorted(dict.fromkeys(examples), key=lambda e: ("verify" in e, "-c" in e))  # of folders that are there
     for example in order:
         words = shlex.split(example)[1:]
+        if words == ["doctor"]:
+            continue  # tries what is installed; test_doctor.py
         if words[0] == "attack":
             words += ["--points-per-side", "4", "--steps", "1", "--no-progress"]
         said = cli(*words)

@@ -1,7 +1,6 @@
 """What the commands do, behind the parser; heavy imports happen inside."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from segrobust.cli.output import columns, print_text
 from segrobust.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def attack_photos(
         results = run(config, folder, drawer, command=["segrobust", *sys.argv[1:]])
     for problem in drawer.problems:
         typer.echo(f"warning: {problem}", err=True)
-    _print(results_text(results))
+    print_text(results_text(results))
     failures = len(results["failures"])
-    _print(f"\nsaved {folder}" + (f" ({failures} items failed)" if failures else ""))
+    print_text(f"\nsaved {folder}" + (f" ({failures} items failed)" if failures else ""))
     return 4 if failures else 0
 
 
@@ -80,39 +80,18 @@ def _parameter(text: str) -> tuple[str, float | int | str]:
     return key, plain_value(value)
 
 
-def _print(text: str) -> None:
-    """To stdout; when nobody reads on (``| head``), the work and its exit code stand."""
-    try:
-        typer.echo(text)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def verify_folder(folder: Path, tolerance: float) -> int:
-    """Verify a run folder; the exit code is 6 when something differs."""
+    """Verify the folder of a run or a plan; the exit code is 6 when something differs."""
+    from segrobust.benchmark.transfer.folder import PLAN
+    from segrobust.benchmark.transfer.verify import verify_transfer
     from segrobust.benchmark.verify import verify
 
-    problems = verify(folder, tolerance=tolerance, on_record=lambda name: typer.echo(f"measuring {name}", err=True))
+    check = verify_transfer if (folder / PLAN).exists() else verify
+    problems = check(folder, tolerance=tolerance, on_record=lambda name: typer.echo(f"measuring {name}", err=True))
     for problem in problems:
-        _print(f"differs: {problem}")
-    _print(f"FAILED: {len(problems)} differences in {folder}" if problems else f"ok: {folder} is as recorded")
+        print_text(f"differs: {problem}")
+    print_text(f"FAILED: {len(problems)} differences in {folder}" if problems else f"ok: {folder} is as recorded")
     return 6 if problems else 0
-
-
-def list_models(as_json: bool) -> None:
-    """Print the model table."""
-    from segrobust.models.registry import entries
-
-    if as_json:
-        _print(json.dumps([{**vars(e), "capabilities": list(e.capabilities)} for e in entries()], indent=1))
-        return
-    header = ["name", "family", "parameters", "can do", "licence", "weights"]
-    rows = [
-        [e.name, e.family, f"{e.parameters / 1e6:.1f} M", " ".join(e.capabilities), e.licence, e.source]
-        for e in entries()
-    ]
-    _print_columns(header, rows)
-    _print("\nor a folder with a transformers SamModel (config.json, model.safetensors)")
 
 
 def list_attacks(as_json: bool) -> None:
@@ -127,17 +106,12 @@ def list_attacks(as_json: bool) -> None:
         first = (getattr(make, "func", make).__doc__ or "").splitlines()[0]
         table.append({"name": name, "summary": first, "parameters": defaults})
     if as_json:
-        _print(json.dumps(table, indent=1))
+        print_text(json.dumps(table, indent=1))
         return
     rows = [[e["name"], ", ".join(f"{k}={_short(v)}" for k, v in e["parameters"].items())] for e in table]
-    _print_columns(["name", "parameters (change with --set)"], rows)
+    for line in columns([["name", "parameters (change with --set)"], *rows]):
+        print_text(line)
 
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _print_columns(header: list[str], rows: list[list[str]]) -> None:
-    widths = [max(len(r[i]) for r in [header, *rows]) for i in range(len(header))]
-    for row in [header, *rows]:
-        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

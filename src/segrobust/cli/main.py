@@ -55,7 +55,7 @@ def _main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Attack photos, verify results, list models and attacks."""
+    """Attack photos, verify results, list models and attacks, examine this machine."""
     _need_command(context)
 
 
@@ -118,6 +118,15 @@ def attack(
     seed: Annotated[int | None, typer.Option(help="Seed of everything random. [0]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps. [auto]")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. [float32]")] = None,
+    autocast: Annotated[
+        str | None, typer.Option(help="bfloat16 or float16: multiply in this type, float32 weights stay. [off]")
+    ] = None,
+    max_memory: Annotated[
+        str | None, typer.Option(help="What the process may take for a gradient, e.g. 6GiB. [what is free]")
+    ] = None,
+    compile_: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Compile the encoder with torch.compile. [off]")
+    ] = None,
     points_per_side: Annotated[
         int | None, typer.Option(help="Segment everything's grid; the paper uses 64. [the model's own]")
     ] = None,
@@ -133,6 +142,9 @@ def attack(
         "seed": seed,
         "device": device,
         "dtype": dtype,
+        "autocast": autocast,
+        "max_memory": max_memory,
+        "compile": compile_,
         "points_per_side": points_per_side,
     }
     changed = {key: value for key, value in flags.items() if value is not None}
@@ -143,7 +155,32 @@ def attack(
 
 
 @app.command(
-    help="""Read a run folder back and measure everything again.
+    help="""Run a plan: attack some models, and show the saved photos to others.
+
+\b
+Example (offline, with the embedded models; takes any folder of photos):
+  segrobust run plans/transfer.yaml --data examples -o runs/transfer
+""",
+    epilog=EPILOG,
+)
+def run(
+    plan: Annotated[Path, typer.Argument(help="A YAML file, see plans/ and docs/transfer.md.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of photos, instead of those the plan names.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for everything. [runs/PLAN]")] = None,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar on stderr.")] = True,
+) -> None:
+    """See ``segrobust run --help``."""
+    from segrobust.cli import plans
+
+    _finish(
+        lambda: plans.run_plan(plan, data, out, progress), "interrupted; the same command continues where it stopped"
+    )
+
+
+@app.command(
+    help="""Read the folder of a run or a plan back and measure everything again.
 
 \b
 Example:
@@ -152,7 +189,7 @@ Example:
     epilog=EPILOG,
 )
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    folder: Annotated[Path, typer.Argument(help="The folder of a run or a plan.")],
     tolerance: Annotated[
         float, typer.Option(help="Allowed difference of a score; another device may need more.", min=0)
     ] = 1e-6,
@@ -163,14 +200,54 @@ def verify(
 
 @listing.command("models")
 def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Models by name."""
-    commands.list_models(as_json)
+    """Models by name: what each can do, its licence, and whether its weights are here."""
+    from segrobust.cli import catalogue
+
+    catalogue.list_models(as_json)
 
 
 @listing.command("attacks")
 def list_attacks(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Attacks by name, with their parameters."""
     commands.list_attacks(as_json)
+
+
+@app.command(
+    help="""Everything that is known about one model.
+
+\b
+Example:
+  segrobust show nano
+""",
+    epilog=EPILOG,
+)
+def show(
+    name: Annotated[str, typer.Argument(help="A name from segrobust ls models.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """See ``segrobust show --help``."""
+    from segrobust.cli import catalogue
+
+    _finish(lambda: catalogue.show_model(name, as_json), "interrupted")
+
+
+@app.command(
+    help="""What works on this machine, what does not, and the line that mends it.
+
+\b
+Example:
+  segrobust doctor
+
+Tries every required and optional package in a process of its own, offline. Exit code 0: everything required works,
+whatever is optional; 5: something required does not.
+""",
+    epilog=EPILOG,
+)
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """See ``segrobust doctor --help``."""
+    from segrobust.cli import doctor as examination
+
+    _finish(lambda: examination.doctor(as_json), "interrupted")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from segrobust.errors import ModelError
 from segrobust.models.base import EverythingSettings
 from segrobust.models.options import LoadOptions
+from segrobust.models.presence import embedded_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from segrobust.models.base import Segmenter
 
     FamilyLoader = Callable[["ModelFolder", LoadOptions], Segmenter]
-
-EMBEDDED = Path(__file__).parent / "embedded"
-BESIDE = Path(__file__).parents[3] / "models"
-"""In a checkout of the repository: the embedded models that are too large for the package."""
 
 FAMILIES = {
     "segrobust-nano/1": "nano_loading:load_nano",
@@ -137,9 +134,9 @@ def load_embedded(name: str, options: LoadOptions) -> "Segmenter":
     Raises:
         ModelError: it is not here.
     """
-    for folder in (EMBEDDED / name, BESIDE / name):
-        if (folder / "config.json").exists():
-            return load_source(ModelFolder(str(folder), name), options)
+    folder = embedded_folder(name)
+    if folder is not None:
+        return load_source(ModelFolder(str(folder), name), options)
     raise ModelError(
         f"model {name!r} is too large for the installed package: get the folder models/{name} of the repository and "
         "give its path"

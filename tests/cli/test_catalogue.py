@@ -1,0 +1,124 @@
+"""``segrobust ls models`` and ``segrobust show``: what is said about models, without loading any."""
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import Cli, make_cli
+from fakes import process, put_package, python
+
+from segrobust.models import entries
+from segrobust.models.table import ENTRIES
+
+STANDING = {"nano", "FastSAM-x", "facebook/sam2.1-hiera-base-plus"}
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The command line, where no weights are."""
+    monkeypatch.setenv("SEGROBUST_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return make_cli(capsys)
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The cells by name; families stand at the left margin, models do not."""
+    table = text.partition("\n\n")[0].splitlines()[1:]
+    return {line.split()[0]: line.split() for line in table if line.startswith("  ")}
+
+
+def test_every_model_is_listed_within_100_columns(cli: Cli) -> None:
+    said = cli("ls", "models")
+    assert (said.code, said.err) == (0, "")
+    listed = rows(said.out)
+    assert set(listed) == {entry.name for entry in entries()} >= STANDING
+    assert not [line for line in said.out.splitlines() if len(line) > 100]
+    assert listed["nano"][1:] == ["6.5", "M", "GPBE", "research", "use", "shipped", "yes", "trained"]
+    assert listed["FastSAM-x"][-6:] == ["-PBE", "AGPL-3.0", "download", "no", "random", "fastsam"]
+    families = [line for line in said.out.partition("\n\n")[0].splitlines()[1:] if not line.startswith(" ")]
+    assert sorted(families) == sorted({entry.family for entry in entries()})
+
+
+def test_the_list_for_programs_is_complete(cli: Cli) -> None:
+    listed = {row["name"]: row for row in json.loads(cli("ls", "models", "--json").out)}
+    assert list(listed) == [entry.name for entry in entries()]
+    for entry in entries():
+        row = listed[entry.name]
+        assert row["capabilities"] == list(entry.capabilities)
+        assert row["parameters"] == (entry.parameters or None)
+        for key in ("family", "licence", "source", "state", "extra", "loader"):
+            assert row[key] == getattr(entry, key)
+    assert listed["nano"]["here"] is True
+    assert Path(listed["nano"]["path"], "model.safetensors").exists()
+    assert (listed["sam_vit_b"]["here"], listed["sam_vit_b"]["path"]) == (False, None)
+
+
+def test_weights_are_seen_where_they_are_put(cli: Cli, tmp_path: Path) -> None:
+    snapshot = tmp_path / "hub/models--facebook--sam-vit-base/snapshots/abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").touch()
+    file = tmp_path / "weights/sam_vit_b_01ec64.pth"
+    file.parent.mkdir()
+    file.touch()
+    listed = {row["name"]: row["path"] for row in json.loads(cli("ls", "models", "--json").out)}
+    assert listed["sam_vit_b"] == str(file)
+    assert listed["facebook/sam-vit-base"] is None  # a configuration is no weights
+    (snapshot / "model.safetensors").touch()
+    assert rows(cli("ls", "models").out)["facebook/sam-vit-base"][-2] == "yes"
+
+
+def test_listing_imports_nothing_heavy_and_takes_no_time() -> None:
+    out = python(
+        """
+        import sys, time
+        begun = time.process_time()
+        from segrobust.cli.main import main
+        try: main(["ls", "models"])
+        except SystemExit: pass
+        print("seconds", time.process_time() - begun)
+        print(*sys.modules)
+        """
+    )
+    assert float(out.partition("\nseconds ")[2].split()[0]) < 0.3
+    assert not {"torch", "transformers", "numpy", "scipy", "PIL", "kornia", "rich"} & set(out.splitlines()[-1].split())
+
+
+def test_plug_ins_are_listed_with_the_others(tmp_path: Path) -> None:
+    put_package(tmp_path, "theirs", "", "2.0")
+    (tmp_path / "theirs-2.0.dist-info/entry_points.txt").write_text("[segrobust.models]\ntheir-sam = theirs:load\n")
+    done = process("-m", "segrobust", "ls", "models", path=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "plug-in theirs" in done.stdout.splitlines()
+    assert rows(done.stdout)["their-sam"][1:3] == ["?", "?"]
+    assert rows(done.stdout)["their-sam"][-2:] == ["?", "plug-in"]
+    shown = process("-m", "segrobust", "show", "their-sam", path=tmp_path)
+    assert shown.returncode == 0
+    assert "only the plug-in knows" in shown.stdout
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in ENTRIES])
+def test_every_model_can_be_shown(cli: Cli, name: str) -> None:
+    said = cli("show", name)
+    assert (said.code, said.err) == (0, "")
+    facts = dict(line.split("  ", 1) for line in said.out.splitlines())
+    assert facts["name"].strip() == name
+    assert facts["in Python"].strip() == f"segrobust.load({name!r})"
+    assert json.loads(cli("show", name, "--json").out)["name"] == name
+
+
+def test_what_is_shown_says_how_to_get_it_and_what_it_scores(cli: Cli) -> None:
+    text = cli("show", "sam_vit_b").out
+    assert "sam_vit_b_01ec64.pth" in text
+    assert "segrobust models download sam_vit_b" in text
+    assert "hf download facebook/sam3" in cli("show", "facebook/sam3").out
+    assert "pip install 'segrobust[fastsam]'" in cli("show", "FastSAM-s").out
+    assert "make the photo on a white box" in cli("show", "FastSAM-s").out
+    assert "mIoU, sa1b" in cli("show", "nano").out
+    assert "sa1b" in json.loads(cli("show", "nano", "--json").out)["scores"]
+
+
+def test_an_unknown_name_is_answered_with_a_close_one(cli: Cli) -> None:
+    said = cli("show", "sam_vit_x")
+    assert (said.code, said.out) == (5, "")
+    assert said.err.startswith("error: unknown model 'sam_vit_x'; did you mean 'sam_vit_")
+    assert "did you mean" not in cli("show", "qqqq").err
