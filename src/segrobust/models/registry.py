@@ -4,12 +4,12 @@ import re
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from segrobust.errors import MissingError, ModelError
-from segrobust.models.options import LoadOptions, parse_memory, pick_device, pick_dtype
+from segrobust.models.options import LoadOptions, parse_memory, pick_autocast, pick_device, pick_dtype
+from segrobust.models.plugins import STATE, load_plugin, plugin_entries
 from segrobust.models.table import ENTRIES, ModelEntry
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     Loader = Callable[[str, LoadOptions], Segmenter]
 
-PLUGINS = "segrobust.models"
-"""Entry-point group: the name of an entry point is the model's name, its object a function ``(name, options)``."""
-
 CHECKPOINTS = (".pth", ".pt", ".safetensors")
 
 
@@ -34,13 +31,7 @@ def entries() -> tuple[ModelEntry, ...]:
     Raises:
         ModelError: a plug-in claims a name that is taken.
     """
-    found = {entry.name: entry for entry in ENTRIES}
-    for point in entry_points(group=PLUGINS):
-        if point.name in found:
-            raise ModelError(f"model {point.name!r} of plug-in {point.value} is already there: {found[point.name]}")
-        origin = f"plug-in {point.dist.name}" if point.dist else "plug-in"
-        found[point.name] = ModelEntry(point.name, origin, 0, (), "see the plug-in", origin, point.value, "plug-in")
-    return tuple(found.values())
+    return (*ENTRIES, *plugin_entries(ENTRIES))
 
 
 def find_entry(name: str) -> ModelEntry | None:
@@ -67,10 +58,10 @@ def load(
             (``package.module:function``).
         device: ``auto`` (CUDA, then MPS, then CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         dtype: ``float32``, ``bfloat16`` or ``float16`` for weights and activations.
-        autocast: ``bfloat16`` or ``float16``: weights stay in ``dtype``, products are computed in this type.
-        max_memory: what a gradient step may take beside the weights, e.g. ``6GiB`` (None: what is free); activations
-            that do not fit are computed twice instead of kept.
-        compile: compile the encoder with ``torch.compile``.
+        autocast: ``bfloat16`` or ``float16``: weights stay float32, products are computed in this type.
+        max_memory: what the process may hold on the device during a gradient step, in all, e.g. ``6GiB`` (None: what is
+            free); activations that do not fit are computed again instead of kept.
+        compile: compile the encoder's layers with ``torch.compile``.
         checkpoint: a file of weights for the named model, instead of where they are looked for.
 
     Raises:
@@ -79,14 +70,18 @@ def load(
         UsageError: a setting that cannot be meant.
     """
     loader = _find_loader(name)
+    kind = pick_dtype(dtype)
     options = LoadOptions(
         device=pick_device(device),
-        dtype=pick_dtype(dtype),
-        autocast=None if autocast is None else pick_dtype(autocast),
+        dtype=kind,
+        autocast=pick_autocast(autocast, kind),
         max_memory=parse_memory(max_memory),
         compile=compile,
         checkpoint=None if checkpoint is None else Path(checkpoint),
     )
+    entry = find_entry(name)
+    if entry is not None and entry.state == STATE:
+        return load_plugin(entry, options)
     return _import(loader, name)(name, options)
 
 
@@ -116,7 +111,7 @@ def _find_loader(name: str) -> str:
 
 
 def _import(loader: str, name: str) -> "Loader":
-    """The function behind ``module:function``; a module without dots is one of this package.
+    """The function behind ``module:function`` of this package.
 
     Raises:
         MissingError: what it needs is not installed.
@@ -124,8 +119,7 @@ def _import(loader: str, name: str) -> "Loader":
     module, _, function = loader.partition(":")
     entry = find_entry(name)
     try:
-        plugin = entry is not None and entry.state == "plug-in"
-        home = import_module(module if plugin else f"{__package__}.{module}")
+        home = import_module(f"{__package__}.{module}")
     except ImportError as error:
         extra = f"; it needs an extra: pip install 'segrobust[{entry.extra}]'" if entry and entry.extra else ""
         raise MissingError(f"model {name!r} cannot be loaded: {error}{extra}") from error
