@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from segrobust import __version__
-from segrobust.cli import commands
+from segrobust.cli import commands, models
 from segrobust.cli.aloud import say_warnings_of_models
 from segrobust.errors import SegrobustError
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 listing = typer.Typer(help="List what there is.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(listing, name="ls")
+app.add_typer(models.app, name="models")
 
 
 def _print_version(wanted: bool) -> None:
