@@ -25,15 +25,30 @@ from transformers import (
     Sam3VideoConfig,
     Sam3VideoModel,
     Sam3ViTConfig,
+    SamConfig,
     SamHQConfig,
     SamHQMaskDecoderConfig,
     SamHQModel,
     SamHQPromptEncoderConfig,
     SamHQVisionConfig,
+    SamMaskDecoderConfig,
+    SamModel,
+    SamPromptEncoderConfig,
+    SamVisionConfig,
 )
 from transformers.models.sam3.configuration_sam3 import Sam3VisionConfig
 
 HEAD: dict[str, Any] = {"hidden_size": 32, "mlp_dim": 48, "num_attention_heads": 2, "iou_head_hidden_dim": 32}
+
+
+def sam() -> nn.Module:
+    vision = SamVisionConfig(
+        image_size=128, hidden_size=32, output_channels=32, num_hidden_layers=2, num_attention_heads=2, window_size=3,
+        global_attn_indexes=[1], num_pos_feats=16,
+    )  # fmt: skip
+    prompts = SamPromptEncoderConfig(hidden_size=32, image_size=128)
+    decoder = SamMaskDecoderConfig(**HEAD)
+    return SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder))
 
 
 def sam_hq() -> nn.Module:
@@ -152,8 +167,7 @@ def write(model: nn.Module, folder: Path, processor: dict[str, Any] | None = Non
     """
     model.config.save_pretrained(folder)
     # Not save_pretrained: of a whole SAM 3, transformers 5.23 writes names that differ from those of the hub.
-    tied = dict.fromkeys(getattr(model, "_tied_weights_keys", None) or {})
-    weights = {key: value.contiguous() for key, value in model.state_dict().items() if key not in tied}
+    weights = {key: value.clone(memory_format=torch.contiguous_format) for key, value in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     if processor is not None:
         name, text = ("processor_config.json", {"image_processor": processor}) if nested else (

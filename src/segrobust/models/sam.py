@@ -11,6 +11,7 @@ from segrobust.models.encoder import EncoderSegmenter, Frame
 from segrobust.models.geometry import SAM_MEAN, SAM_STD
 from segrobust.models.loading import ModelFolder
 from segrobust.models.options import LoadOptions
+from segrobust.models.pretrained import load_complete
 from segrobust.models.sam_parts import SamMaskDecoder, SamModel, SamPositionalEmbedding, SamPromptEncoder
 
 
@@ -96,6 +97,10 @@ class SamSegmenter(EncoderSegmenter):
 
 
 def load_sam(folder: ModelFolder, options: LoadOptions) -> SamSegmenter:
-    """A transformers ``SamModel``, from a folder or the hub."""
-    model = folder.pretrained(SamModel)
+    """A transformers ``SamModel``, from a folder or the hub.
+
+    Raises:
+        ModelError: weights or configuration are missing or do not fit.
+    """
+    model = load_complete(folder, SamModel)
     return SamSegmenter(model, folder.name, options, everything=folder.everything(), fingerprint=folder.digest())

@@ -1,26 +1,22 @@
 """SAM 2 and 2.1 on single photos (Ravi et al. 2024, arXiv 2408.00714), and what SAM 3's point and box head shares."""
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from segrobust.errors import ModelError
 from segrobust.models.base import Embedding, EverythingSettings
 from segrobust.models.encoder import EncoderSegmenter, Frame
 from segrobust.models.geometry import SAM_MEAN, SAM_STD
 from segrobust.models.loading import ModelFolder
 from segrobust.models.options import LoadOptions
 from segrobust.models.preprocessing import read_frame, square_side
+from segrobust.models.pretrained import load_complete
 from segrobust.models.shield import hide_broken_torchvision
 
 hide_broken_torchvision()
 
 from transformers import Sam2Model  # noqa: E402
-from transformers.utils import logging as transformers_logging  # noqa: E402
-
-SHARED_ENCODING = "shared_image_embedding.positional_embedding"
-"""The positions of the image's tokens; published weights have it twice, once more in the prompt encoder."""
 
 PREDICTED_IOU_THRESHOLD = 0.8
 """Of SAM 2's automatic mask generator; its other settings are SAM's."""
@@ -118,28 +114,3 @@ def wrap(
     own = "everything" in folder.config
     everything = folder.everything() if own else EverythingSettings(predicted_iou_threshold=PREDICTED_IOU_THRESHOLD)
     return Sam2Segmenter(model, folder.name, options, frame, everything=everything, fingerprint=folder.digest())
-
-
-def load_complete(folder: ModelFolder, kind: Any) -> nn.Module:
-    """A transformers model, none of whose weights was made up because the file lacks it.
-
-    The positions of the image's tokens may be missing: they are then the prompt encoder's own.
-
-    Raises:
-        ModelError: it cannot be loaded, or the file lacks weights.
-    """
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # its report of missing weights is ours to make
-    try:
-        model, report = folder.pretrained(kind, output_loading_info=True)
-    finally:
-        transformers_logging.set_verbosity(before)
-    missing = sorted(set(report["missing_keys"]) - {SHARED_ENCODING})
-    if missing:
-        more = f" and {len(missing) - 1} more" if missing[1:] else ""
-        raise ModelError(
-            f"cannot load {folder.source}: the weights lack {missing[0]!r}{more}; are they those of the config.json?"
-        )
-    if SHARED_ENCODING in report["missing_keys"]:
-        model.shared_image_embedding = model.prompt_encoder.shared_embedding
-    return cast(nn.Module, model)

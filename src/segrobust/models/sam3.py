@@ -2,7 +2,8 @@
 
 from segrobust.models.loading import ModelFolder
 from segrobust.models.options import LoadOptions
-from segrobust.models.sam2 import Sam2Segmenter, load_complete, wrap
+from segrobust.models.pretrained import load_complete
+from segrobust.models.sam2 import Sam2Segmenter, wrap
 from segrobust.models.shield import hide_broken_torchvision
 
 hide_broken_torchvision()

@@ -10,8 +10,8 @@ from segrobust.models.geometry import SAM_MEAN, SAM_STD
 from segrobust.models.loading import ModelFolder
 from segrobust.models.options import LoadOptions
 from segrobust.models.preprocessing import read_frame, square_side
+from segrobust.models.pretrained import load_complete
 from segrobust.models.sam import SamSegmenter
-from segrobust.models.sam2 import load_complete
 from segrobust.models.shield import hide_broken_torchvision
 
 hide_broken_torchvision()
