@@ -8,18 +8,24 @@ from fakes import BROKEN_TORCHVISION, process, put_old_torchvision, put_package,
 from runs import FAST, make_photo
 
 import segrobust
-from segrobust.models import entries
 
 OPTIONAL = ("torchvision", "timm", "ultralytics", "kornia", "onnxruntime", "onnx")
 
-EXTRAS_MODULES = {f"segrobust.models.{entry.loader.partition(':')[0]}" for entry in entries() if entry.extra}
-"""What stands behind an extra may need it as soon as it is imported."""
+BEHIND = {
+    "kornia": {"segrobust.models.mobile_sam"},
+    "ultralytics": {
+        "segrobust.models.fast_sam", "segrobust.models.fast_sam_loading", "segrobust.models.ultralytics_parts"
+    },
+    "onnxruntime": {"segrobust.models.onnx_session"},
+    "torchvision": {"segrobust.models.shield"},
+}  # fmt: skip
+"""Who may name a package that is not required: what stands behind an extra, and the shield."""
 
 SOURCES = {
     name: Path(next(iter(segrobust.__path__))).joinpath(*name.split(".")[1:]).with_suffix(".py")
     for name in (m.name for m in pkgutil.walk_packages(segrobust.__path__, "segrobust.") if not m.ispkg)
 }
-CORE = sorted(set(SOURCES) - EXTRAS_MODULES - {"segrobust.__main__"})
+CORE = sorted(set(SOURCES) - BEHIND["kornia"] - BEHIND["ultralytics"] - {"segrobust.__main__"})
 
 ATTACK = """
     import numpy, torch, segrobust
@@ -34,18 +40,18 @@ ATTACK = """
 """
 
 
-def imports(tree: ast.Module) -> list[tuple[int, str, bool]]:
-    """Line, top-level package, and whether it happens as soon as the module is imported."""
-    found = []
+def imports(path: Path) -> list[tuple[int, str, bool]]:
+    """Line, module, and whether it is imported as soon as the file is."""
+    tree, found = ast.parse(path.read_text("utf-8")), []
     at_once = {id(node) for statement in tree.body for node in _outside_functions(statement)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names = [node.module or ""]
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
         else:
             continue
-        found += [(node.lineno, name.partition(".")[0], id(node) in at_once) for name in names]
+        found += [(node.lineno, name, id(node) in at_once) for name in names]
     return found
 
 
@@ -64,30 +70,34 @@ def test_the_sources_are_found() -> None:
 
 
 def test_no_source_names_what_is_optional_but_what_is_there_for_it() -> None:
-    named = {
-        (name, package)
-        for name, path in SOURCES.items()
-        for _, package, _ in imports(ast.parse(path.read_text("utf-8")))
-        if package in OPTIONAL
-    }
-    assert ("segrobust.models.shield", "torchvision") in named
-    foreign = {(name, package) for name, package in named if name in CORE and package in OPTIONAL[:4]}
-    assert foreign == {("segrobust.models.shield", "torchvision")}
+    named: dict[str, set[str]] = {}
+    for name, path in SOURCES.items():
+        for package in {module.partition(".")[0] for _, module, _ in imports(path)} & set(OPTIONAL):
+            named.setdefault(package, set()).add(name)
+    assert named["torchvision"] == BEHIND["torchvision"]
+    for package, names in named.items():
+        assert names <= BEHIND.get(package, set())
 
 
 def test_who_imports_transformers_hides_a_broken_torchvision_first() -> None:
-    shielded = set()
-    for name, path in SOURCES.items():
-        tree = ast.parse(path.read_text("utf-8"))
-        lines = [line for line, package, at_once in imports(tree) if at_once and package == "transformers"]
-        late = [line for line, package, at_once in imports(tree) if not at_once and package == "transformers"]
-        calls = [
-            n.lineno for n in tree.body if isinstance(n, ast.Expr) and "hide_broken_torchvision()" in ast.unparse(n)
-        ]
-        assert not late, f"{path}:{late[0]}: import transformers at the top, after the shield"
-        assert not lines or (calls and calls[0] < lines[0]), f"{path}:{lines[0]}: call hide_broken_torchvision() first"
-        shielded |= {name} if lines else set()
+    needs = {name: {m for _, m, at_once in imports(path) if at_once and m in SOURCES} for name, path in SOURCES.items()}
+    shielded = {name for name, path in SOURCES.items() if "\nhide_broken_torchvision()\n" in path.read_text("utf-8")}
     assert "segrobust.models.sam_parts" in shielded
+    for name, path in SOURCES.items():
+        lines = [(line, at_once) for line, module, at_once in imports(path) if module == "transformers"]
+        for line, at_once in lines:
+            before = path.read_text("utf-8").partition("\nhide_broken_torchvision()\n")[0].count("\n") + 1
+            fine = before < line if at_once else bool(shielded & closure(name, needs))
+            assert fine, f"{path}:{line} imports transformers without the shield"
+
+
+def closure(name: str, needs: dict[str, set[str]]) -> set[str]:
+    """A module and all of ours that are imported with it."""
+    found, new = {name}, {name}
+    while new:
+        new = {needed for module in new for needed in needs[module]} - found
+        found |= new
+    return found
 
 
 def test_everything_works_where_nothing_optional_is_installed(root: Path) -> None:
@@ -108,7 +118,7 @@ def test_everything_works_where_nothing_optional_is_installed(root: Path) -> Non
 
 
 def test_nothing_optional_is_imported_where_it_is_installed(tmp_path: Path, root: Path) -> None:
-    for name in OPTIONAL[1:]:
+    for name in OPTIONAL[1:]:  # if they were imported, nothing would fail
         put_package(tmp_path, name, "", "1.0")
     put_old_torchvision(tmp_path)
     loaded = python(

@@ -7,8 +7,9 @@ import pytest
 from commands import Cli, make_cli
 from fakes import process, put_package, python
 
+from segrobust.cli.catalogue import facts, listing
 from segrobust.models import entries
-from segrobust.models.table import ENTRIES
+from segrobust.models.table import ENTRIES, ModelEntry
 
 STANDING = {"nano", "FastSAM-x", "facebook/sam2.1-hiera-base-plus"}
 
@@ -34,7 +35,7 @@ def test_every_model_is_listed_within_100_columns(cli: Cli) -> None:
     assert set(listed) == {entry.name for entry in entries()} >= STANDING
     assert not [line for line in said.out.splitlines() if len(line) > 100]
     assert listed["nano"][1:] == ["6.5", "M", "GPBE", "research", "use", "shipped", "yes", "trained"]
-    assert listed["FastSAM-x"][-6:] == ["-PBE", "AGPL-3.0", "download", "no", "random", "fastsam"]
+    assert listed["FastSAM-x"][-5:] == ["AGPL-3.0", "download", "no", "random", "fastsam"]
     families = [line for line in said.out.partition("\n\n")[0].splitlines()[1:] if not line.startswith(" ")]
     assert sorted(families) == sorted({entry.family for entry in entries()})
 
@@ -100,9 +101,9 @@ def test_plug_ins_are_listed_with_the_others(tmp_path: Path) -> None:
 def test_every_model_can_be_shown(cli: Cli, name: str) -> None:
     said = cli("show", name)
     assert (said.code, said.err) == (0, "")
-    facts = dict(line.split("  ", 1) for line in said.out.splitlines())
-    assert facts["name"].strip() == name
-    assert facts["in Python"].strip() == f"segrobust.load({name!r})"
+    told = dict(line.split("  ", 1) for line in said.out.splitlines())
+    assert told["name"].strip() == name
+    assert told["in Python"].strip() == f"segrobust.load({name!r})"
     assert json.loads(cli("show", name, "--json").out)["name"] == name
 
 
@@ -110,11 +111,26 @@ def test_what_is_shown_says_how_to_get_it_and_what_it_scores(cli: Cli) -> None:
     text = cli("show", "sam_vit_b").out
     assert "sam_vit_b_01ec64.pth" in text
     assert "segrobust models download sam_vit_b" in text
-    assert "hf download facebook/sam3" in cli("show", "facebook/sam3").out
+    assert "segrobust models download facebook/sam3" in cli("show", "facebook/sam3").out
     assert "pip install 'segrobust[fastsam]'" in cli("show", "FastSAM-s").out
-    assert "make the photo on a white box" in cli("show", "FastSAM-s").out
+    assert "segrobust attack PHOTO -m sam_vit_b" in text
     assert "mIoU, sa1b" in cli("show", "nano").out
     assert "sa1b" in json.loads(cli("show", "nano", "--json").out)["scores"]
+
+
+def test_a_black_box_is_told_from_a_white_one() -> None:
+    closed = ModelEntry("closed", "others", 0, ("points", "everything"), "none", "somewhere", "x:y", "random")
+    line = next(line for line in listing([closed]) if "closed" in line)
+    assert line.split() == ["closed", "?", "-P-E", "none", "download", "no", "random"]
+    assert "make the photo on a white box" in dict(facts(closed))["to attack it"]
+
+
+def test_a_setting_of_a_file_has_that_files_weights(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/FastSAM-s.pt").touch()
+    for name in ("FastSAM-s", "FastSAM-s@photo"):
+        assert "segrobust models download FastSAM-s\n" in cli("show", name).out
+        assert json.loads(cli("show", name, "--json").out)["path"] == str(tmp_path / "weights/FastSAM-s.pt")
 
 
 def test_an_unknown_name_is_answered_with_a_close_one(cli: Cli) -> None:

@@ -10,20 +10,12 @@ from typing import Any
 
 from segrobust.cli.output import columns, print_text
 from segrobust.errors import ModelError
-from segrobust.models.presence import where
+from segrobust.models.presence import file_of, where
 from segrobust.models.registry import entries, find_entry
 from segrobust.models.table import ModelEntry
 from segrobust.models.weights import FILES
 
 CAPABILITIES = ("gradient", "points", "boxes", "everything")
-
-SHORT = {
-    "shipped with segrobust": "shipped",
-    "in the repository": "repository",
-    "Hugging Face": "hub",
-    "download (segrobust models download)": "download",
-}
-"""Sources in a word."""
 
 STATES = {
     "trained": "trained here; its model card has the scores",
@@ -60,11 +52,10 @@ def show_model(name: str, as_json: bool) -> int:
         close = get_close_matches(name, [e.name for e in entries()], n=1, cutoff=0.5)
         advice = f"; did you mean {close[0]!r}?" if close else ""
         raise ModelError(f"unknown model {name!r}{advice} (names: 'segrobust ls models')")
-    about = _plain(entry) | {"file": _file(name), "scores": _scores(entry)}
     if as_json:
-        print_text(json.dumps(about, indent=1))
+        print_text(json.dumps(_plain(entry) | {"file": _file(name), "scores": _scores(entry)}, indent=1))
         return 0
-    for line in columns(list(_facts(entry, about))):
+    for line in columns(list(facts(entry))):
         print_text(line)
     return 0
 
@@ -88,9 +79,26 @@ def listing(models: Sequence[ModelEntry]) -> Iterator[str]:
 def _row(entry: ModelEntry) -> list[str]:
     able = "".join(word[0].upper() if word in entry.capabilities else "-" for word in CAPABILITIES)
     here = "yes" if where(entry) else "?" if entry.state == "plug-in" else "no"
-    source = SHORT.get(entry.source, entry.source)
     can = able if entry.capabilities else "?"
-    return [f"  {entry.name}", _size(entry.parameters), can, entry.licence, source, here, entry.state, entry.extra]
+    return [
+        f"  {entry.name}",
+        _size(entry.parameters),
+        can,
+        entry.licence,
+        _kind(entry),
+        here,
+        entry.state,
+        entry.extra,
+    ]
+
+
+def _kind(entry: ModelEntry) -> str:
+    """Where the weights come from, in a word."""
+    if entry.loader == "loading:load_embedded":
+        return "shipped" if entry.source.startswith("shipped") else "repository"
+    if entry.loader == "loading:load_hub":
+        return "hub"
+    return "plug-in" if entry.state == "plug-in" else "download"
 
 
 def _size(parameters: int) -> str:
@@ -108,7 +116,7 @@ def _plain(entry: ModelEntry) -> dict[str, Any]:
 
 def _file(name: str) -> dict[str, Any] | None:
     """What is known of a model's single file of weights; None if it has none."""
-    return next((dataclasses.asdict(file) for file in FILES if file.name == name), None)
+    return next((dataclasses.asdict(file) for file in FILES if file.name == file_of(name)), None)
 
 
 def _scores(entry: ModelEntry) -> dict[str, Any] | None:
@@ -117,7 +125,9 @@ def _scores(entry: ModelEntry) -> dict[str, Any] | None:
     return json.loads(card.read_text("utf-8")) if entry.state == "trained" and card.is_file() else None
 
 
-def _facts(entry: ModelEntry, about: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def facts(entry: ModelEntry) -> Iterator[tuple[str, str]]:
+    """What ``segrobust show`` says of a model, line by line."""
+    path, file = where(entry), _file(entry.name)
     yield "name", entry.name
     yield "family", entry.family
     yield "parameters", f"{entry.parameters:,}" if entry.parameters else "not known before it is loaded"
@@ -127,24 +137,24 @@ def _facts(entry: ModelEntry, about: dict[str, Any]) -> Iterator[tuple[str, str]
     if entry.extra:
         yield "needs", f"pip install 'segrobust[{entry.extra}]'"
     yield "weights", entry.source
-    yield "here", about["path"] or ("only the plug-in knows" if entry.state == "plug-in" else "no")
-    if entry.loader == "loading:load_hub" and not about["here"]:
-        yield "to get it", f"hf download {entry.name}"
-    if file := about["file"]:
-        yield from _about_file(entry.name, file)
+    yield "here", str(path) if path else "only the plug-in knows" if entry.state == "plug-in" else "no"
+    if _kind(entry) == "hub" and path is None:
+        yield "to get it", f"segrobust models download {entry.name}"
+    if file:
+        yield from _about_file(file)
     if "gradient" in entry.capabilities:
         yield "to attack it", f"segrobust attack PHOTO -m {entry.name}"
     else:
         yield "to attack it", "make the photo on a white box such as nano, and score it on this one"
     yield "in Python", f"segrobust.load({entry.name!r})"
-    for data, table in (about["scores"] or {}).items():
+    for data, table in (_scores(entry) or {}).items():
         scores = ", ".join(f"{kind} {table[f'{kind}_single']:.3f}" for kind in ("point", "centre", "box"))
         yield f"mIoU, {data}", f"{scores} (single mask; {table['photos']} photos)"
 
 
-def _about_file(name: str, file: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _about_file(file: dict[str, Any]) -> Iterator[tuple[str, str]]:
     size = f", {file['size']:,} bytes" if file["size"] else ""
     known = file["sha256"] or (f"{file['digest']}..." if file["digest"] else "")
     yield "file", f"{file['file']}{size}{f', sha256 {known}' if known else ''}"
     yield "published at", file["page"]
-    yield "to get it", f"segrobust models download {name}"
+    yield "to get it", f"segrobust models download {file['name']}"

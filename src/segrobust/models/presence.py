@@ -25,14 +25,18 @@ def where(entry: ModelEntry) -> Path | None:
     return None if entry.state == "plug-in" else _single_file(entry.name)
 
 
+def file_of(name: str) -> str:
+    """Under which name a model's single file is known: ``FastSAM-s@photo`` is ``FastSAM-s`` with another setting."""
+    return name.partition("@")[0]
+
+
 def embedded_folder(name: str) -> Path | None:
     """The folder of a model that came with the package or the repository; None if it did not."""
     return next((folder for folder in (EMBEDDED / name, BESIDE / name) if (folder / "config.json").exists()), None)
 
 
 def _has_weights(folder: Path) -> bool:
-    names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-    return any((folder / name).exists() for name in names)
+    return any(file.exists() for file in folder.glob("*.safetensors"))  # of a broken link, the name alone is there
 
 
 def _in_the_hub_cache(name: str) -> Path | None:
@@ -43,6 +47,6 @@ def _in_the_hub_cache(name: str) -> Path | None:
 
 def _single_file(name: str) -> Path | None:
     try:
-        return locate(name)
+        return locate(file_of(name))
     except ModelError:
         return None
