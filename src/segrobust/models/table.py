@@ -54,6 +54,11 @@ def _sam2(size: str, parameters: int) -> tuple[ModelEntry, ModelEntry]:
     )
 
 
+def _efficient_sam(name: str, parameters: int, state: str) -> ModelEntry:
+    loader = "efficient_sam:load_efficient_sam"
+    return ModelEntry(name, "EfficientSAM", parameters, _ALL, "Apache-2.0", _FILE, loader, state)
+
+
 ENTRIES: tuple[ModelEntry, ...] = (
     _embedded("nano", "nano (SAM decoder)", 6_526_480, _SHIPPED),
     _embedded("nano-vit", "SAM", 6_902_608, _BESIDE),
@@ -75,14 +80,18 @@ ENTRIES: tuple[ModelEntry, ...] = (
     *_sam2("large", 0),
     _hub("facebook/sam3", "SAM 3 (tracker head)", 0, "SAM License"),
     ModelEntry(
-        "mobile_sam", "MobileSAM", 0, _ALL, "Apache-2.0", _FILE, "mobile_sam:load_mobile_sam", "parity", "kornia"
+        "mobile_sam",
+        "MobileSAM",
+        10_130_092,
+        _ALL,
+        "Apache-2.0",
+        _FILE,
+        "mobile_sam:load_mobile_sam",
+        "parity",
+        "kornia",
     ),
-    ModelEntry(
-        "efficient_sam_vitt", "EfficientSAM", 0, _ALL, "Apache-2.0", _FILE, "efficient_sam:load_efficient_sam", "parity"
-    ),
-    ModelEntry(
-        "efficient_sam_vits", "EfficientSAM", 0, _ALL, "Apache-2.0", _FILE, "efficient_sam:load_efficient_sam", "parity"
-    ),
+    _efficient_sam("efficient_sam_vitt", 10_223_204, "parity"),
+    _efficient_sam("efficient_sam_vits", 26_413_028, "random"),
     ModelEntry("FastSAM-s", "FastSAM", 0, _BLACK, "AGPL-3.0", _FILE, "fast_sam:load_fast_sam", "random", "fastsam"),
     ModelEntry("FastSAM-x", "FastSAM", 0, _BLACK, "AGPL-3.0", _FILE, "fast_sam:load_fast_sam", "random", "fastsam"),
 )
