@@ -70,7 +70,7 @@ def _snapshot(name: str, **settings: Any) -> Path:
     except HFValidationError as error:
         reason = str(error).splitlines()[0]
     except LocalEntryNotFoundError as error:
-        reason = _absent(name, error)
+        reason = _absent(name, error, asked=not settings)
     except HfHubHTTPError as error:
         reason = str(error).splitlines()[0]
     except OSError as error:
@@ -79,12 +79,12 @@ def _snapshot(name: str, **settings: Any) -> Path:
     raise ModelError(f"cannot get {name}: {reason}")
 
 
-def _absent(name: str, error: Exception) -> str:
-    """Not in the cache, and not to be had; the cause tells whether anybody tried."""
-    cause = str(error.__cause__ or error)
-    tried = "HF_HUB_OFFLINE is set" if "offline" in cause.lower() else "the hub was not asked or cannot be reached"
+def _absent(name: str, error: Exception, asked: bool) -> str:
+    """Not in the cache, and not to be had."""
+    cause = str(error.__cause__ or error).lower()
+    tried = ", and HF_HUB_OFFLINE is set" if "offline" in cause else ", and the hub cannot be reached" if asked else ""
     return (
-        f"it is not in the cache, and {tried}; on a connected machine: 'segrobust models download {name}'; "
+        f"it is not in huggingface_hub's cache{tried}; on a connected machine: 'segrobust models download {name}'; "
         "copy the folder that 'segrobust models path' prints there, and give its path with -m"
     )
 
