@@ -5,7 +5,7 @@
 Reads ``RUNS/sa1b/results.json`` and ``RUNS/demo/results.json`` (written by ``segrobust attack``; the commands are in
 the documents), ``RUNS/gradient_cost.txt`` and ``RUNS/guide.txt`` (the benchmarks' output) and the scores in nano's
 ``card.json`` (training/score.py). Copies the README's picture, and replaces what stands between ``<!-- begin NAME -->``
-and ``<!-- end NAME -->`` in README.md, docs/benchmarks.md and the model card.
+and ``<!-- end NAME -->`` in README.md, docs/benchmarks.md and the model card; docs/models.md is write_models.py's.
 """
 
 import argparse
@@ -14,6 +14,8 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+
+from benchmarks import write_models
 
 from segrobust.report.tables import markdown_table, results_text
 
@@ -68,6 +70,7 @@ def main() -> None:
     replace(ROOT / "README.md", "demo", run_text(args.runs / "demo"))
     shutil.copy(args.runs / "demo/panels" / PICTURE, ROOT / "docs/images/panel.png")
     replace(CARD / "README.md", "scores", card_text(json.loads((CARD / "card.json").read_text())))
+    write_models.main()
 
 
 if __name__ == "__main__":
