@@ -62,8 +62,11 @@ def to_transformers(state: "State") -> "dict[str, Tensor]":
     """The same tensors under the names that transformers' ``SamModel`` (or ``SamHQModel``) has for them.
 
     Args:
-        state: an official state dict; names that have no other in transformers stay as they are.
+        state: an official state dict; names that have no other in transformers stay as they are, and so does a state
+            dict that has transformers' names already.
     """
+    if "vision_encoder.pos_embed" in state:
+        return dict(state)
     renamed = {_rename(key): value for key, value in state.items()}
     depths: dict[str, int] = {}
     for key in renamed:
