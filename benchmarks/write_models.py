@@ -86,7 +86,8 @@ def measured(name: str) -> str:
     """A stored benchmark and its circumstances; what would measure it, if it is not stored."""
     file = RESULTS / f"{name}.json"
     if not file.exists():
-        return f"Not measured yet: `python benchmarks/{name}.py`."
+        by = f": `python benchmarks/{name}.py`" if (ROOT / f"benchmarks/{name}.py").exists() else ""
+        return f"Not measured yet{by}."
     stored = json.loads(file.read_text("utf-8"))
     table = import_module(f"benchmarks.{name}").table(stored["rows"])
     return f"{table}\n\n{circumstances(stored)}"
