@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import torch
+from safetensors.torch import load_file, save_file
 
 from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.folder import PLACES, RunFolder
@@ -41,6 +43,18 @@ def make_tiny_model(source: Path, folder: Path) -> Path:
         "points_per_side": 2, "predicted_iou_threshold": -1.0, "stability_threshold": 0.0, "box_nms_threshold": 1.0
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def make_other_model(source: Path, folder: Path, seed: int = 1) -> Path:
+    """A copy of a tiny model whose weights are a little different."""
+    shutil.copytree(source, folder)
+    generator = torch.Generator().manual_seed(seed)
+    weights = {
+        key: value + 0.02 * torch.randn(value.shape, generator=generator) if value.is_floating_point() else value
+        for key, value in load_file(folder / "model.safetensors").items()
+    }
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
     return folder
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from segrobust.benchmark.transfer.plan import TransferPlan
+from segrobust.errors import CapabilityError
 from segrobust.models import entries, load
 from segrobust.models.base import Segmenter, require_white_box
 
@@ -28,9 +29,9 @@ def check_models(plan: TransferPlan) -> dict[str, ModelFacts]:
 
     Raises:
         ModelError: one cannot be loaded.
-        CapabilityError: a surrogate gives no gradients.
+        CapabilityError: a surrogate gives no gradients, or a target takes no prompts of a kind that the plan asks.
     """
-    return {name: _facts(name, load_model(plan, name), name in plan.surrogates) for name in plan.models}
+    return {name: _facts(plan, name) for name in plan.models}
 
 
 def load_model(plan: TransferPlan, name: str) -> Segmenter:
@@ -38,9 +39,17 @@ def load_model(plan: TransferPlan, name: str) -> Segmenter:
     return load(name, **plan.loading())
 
 
-def _facts(name: str, model: Segmenter, attacked: bool) -> ModelFacts:
-    if attacked:
+def _facts(plan: TransferPlan, name: str) -> ModelFacts:
+    model = load_model(plan, name)
+    if name in plan.surrogates:
         require_white_box(model)
+    for kind in ("points", "boxes"):
+        count = getattr(plan.prompts, kind)
+        if count and not getattr(model.capabilities, kind):
+            raise CapabilityError(
+                f"model {name!r} takes no {kind}, and the plan asks for {count} a mask; all targets answer the same "
+                f"prompts: set 'prompts: {{{kind}: 0}}' or leave the model out"
+            )
     licence = next((entry.licence for entry in entries() if entry.name == name), None)
     return ModelFacts(str(getattr(model, "fingerprint", "")), licence, model.capabilities.gradient)
 

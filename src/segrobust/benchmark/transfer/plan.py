@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.settings import Settings, dump_settings, parse_settings, read_values
+from segrobust.errors import UsageError
 
 
 class TransferPlan(Settings):
@@ -64,6 +65,8 @@ def read_plan(path: Path, photos: Sequence[str] = ()) -> TransferPlan:
     values: dict[str, Any] = read_values(TransferPlan, path)
     if photos:
         values["photos"] = list(photos)
+    if "photos" not in values:
+        raise UsageError(f"{path} names no photos; give a folder of them with --data")
     return parse_settings(TransferPlan, values, str(path))
 
 
