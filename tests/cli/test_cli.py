@@ -52,15 +52,17 @@ def test_the_flags_become_the_configuration(cli: Cli, tiny_model: Path, tmp_path
     said = cli(
         "attack", "a.png", "-m", tiny_model, "--eps", "4px", "--steps", 1, "--seed", 3, "--set", "step_size=1/255",
         "--set", "momentum=0", "--protocol", "paper", "--device", "cpu", "--points-per-side", 1, "--controls",
-        "--no-progress",
+        "--no-progress", "--autocast", "bfloat16", "--max-memory", "60GiB", "--no-compile",
     )  # fmt: skip
     assert said.code == 0
     assert said.out.splitlines()[-1] == "saved runs/tiny-rga"
     config = yaml.safe_load((tmp_path / "runs/tiny-rga/config.yaml").read_text())
     assert config == {
-        "photos": ["a.png"], "model": str(tiny_model), "attacks": ["rga", "rga-untargeted", "rga-random-cells"],
+        "photos": ["a.png"], "model": str(tiny_model), "checkpoint": None,
+        "attacks": ["rga", "rga-untargeted", "rga-random-cells"],
         "parameters": {"step_size": 1 / 255, "momentum": 0, "steps": 1}, "protocol": "paper", "eps": "4/255", "seed": 3,
-        "device": "cpu", "dtype": "float32", "points_per_side": 1, "prompts": {"masks": 10, "points": 5, "boxes": 3},
+        "device": "cpu", "dtype": "float32", "autocast": "bfloat16", "max_memory": "60GiB", "compile": False,
+        "points_per_side": 1, "prompts": {"masks": 10, "points": 5, "boxes": 3},
     }  # fmt: skip
     about = json.loads((tmp_path / "runs/tiny-rga/run.json").read_text())
     assert about["command"][0] == "segrobust"
@@ -91,6 +93,8 @@ USAGE = [
     (["attack", "a.png", "--device", "cuda:99"], 5, "device 'cuda:99' is not here"),
     (
         ["attack", "a.png", "--dtype", "int8"],
+        ["attack", "a.png", "--autocast", "float32"],
+        ["attack", "a.png", "--max-memory", "much"],
         2,
         "'float32', 'bfloat16' or 'float16', got 'int8'",
     ),

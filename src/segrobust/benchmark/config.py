@@ -17,10 +17,16 @@ class RunConfig(Settings):
     """A run of attacks on photos, on one model.
 
     Attributes:
-        model: a name or a folder, see ``models.load``.
+        model: a name, a folder or a file, see ``models.load``.
+        checkpoint: a file of weights for the named model (None: where they are looked for).
     """
 
     model: str = "nano"
+    checkpoint: str | None = None
+
+    def loading(self) -> dict[str, Any]:
+        """How the model is loaded: the keyword arguments of ``models.load``."""
+        return {**super().loading(), "checkpoint": self.checkpoint}
 
 
 def parse_config(values: dict[str, Any], where: str = "settings") -> RunConfig:

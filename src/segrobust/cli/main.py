@@ -98,7 +98,10 @@ def attack(
         Path | None, typer.Option("-c", "--config", help="Settings of an earlier run; flags override.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="Name or folder (segrobust ls models). [nano]")
+        str | None, typer.Option("-m", "--model", help="Name, folder or file (segrobust ls models). [nano]")
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option("--checkpoint", help="File of weights for the named model. [where they are cached]")
     ] = None,
     attacks: Annotated[
         list[str] | None, typer.Option("--attack", help="Recipe (segrobust ls attacks); repeatable. [rga]")
@@ -137,6 +140,7 @@ def attack(
     """See ``segrobust attack --help``."""
     flags = {
         "model": model,
+        "checkpoint": checkpoint,
         "attacks": attacks,
         "protocol": protocol,
         "eps": eps,
