@@ -1,19 +1,23 @@
 # make demo   attack the photos in examples/ with the embedded model; look at runs/demo/panels
-# make test   lint, then the fast tests
+# make test   lint, then the fast tests, FastSAM's among them
 # Everything sets up .venv by itself; all it needs is Python 3.11 or newer (PYTHON=... chooses one).
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+# FastSAM's tests need ultralytics and torchvision, which want a torch of their own: beside .venv, with its packages.
+FASTSAM := .venv-fastsam
+FASTSAM_STAMP := $(FASTSAM)/.complete
 PYTHON := python3.11 python3 python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench docs clean
+.PHONY: help demo test test-all test-fastsam lint bench docs clean
 
 help:
 	@echo "make demo       attack the photos in examples/, panels and tables into runs/demo"
 	@echo "make test       lint, then the fast tests"
 	@echo "make test-all   lint, then all tests"
+	@echo "make test-fastsam  the tests of FastSAM alone"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make bench      speed and memory"
 	@echo "make clean      remove what make and the tools made, except runs/"
@@ -37,6 +41,20 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@printf '%s\n' "$(CURDIR)" > $@
 
+ifneq ($(shell cat $(FASTSAM_STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(FASTSAM_STAMP)
+endif
+
+$(FASTSAM_STAMP): $(STAMP) constraints-fastsam.txt
+	@rm -rf $(FASTSAM)
+	@$(BIN)/python -m venv --without-pip $(FASTSAM)
+	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	echo "import site; site.addsitedir('$$site')" \
+	  > $$($(FASTSAM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth
+	@$(BIN)/python -m pip --python $(FASTSAM)/bin/python install --quiet --disable-pip-version-check --no-deps \
+	  -r constraints-fastsam.txt
+	@printf '%s\n' "$(CURDIR)" > $@
+
 demo: $(STAMP)
 	rm -rf runs/demo
 	$(BIN)/segrobust attack examples --model nano -o runs/demo
@@ -49,12 +67,17 @@ lint: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"
+	@$(MAKE) --no-print-directory test-fastsam
 
 test-all: lint
 	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test-fastsam
+
+test-fastsam: $(FASTSAM_STAMP)
+	$(FASTSAM)/bin/python -m pytest -c tests_fastsam/pytest.ini tests_fastsam
 
 # Every script in benchmarks/ that measures; each prints what it measured.
-MEASURING := $(filter-out benchmarks/write_docs.py benchmarks/__%,$(wildcard benchmarks/*.py))
+MEASURING := $(filter-out benchmarks/write_% benchmarks/__%,$(wildcard benchmarks/*.py))
 
 bench: $(STAMP)
 	@set -e; for script in $(MEASURING); do echo "== $$script"; $(BIN)/python "$$script"; done
@@ -66,5 +89,5 @@ docs: $(STAMP)
 endif
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests training benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(FASTSAM) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests tests_fastsam training benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -32,7 +32,6 @@ class ModelEntry:
 
 
 _ALL = ("gradient", "points", "boxes", "everything")
-_BLACK = ("points", "boxes", "everything")
 _SHIPPED = "shipped with segrobust"
 _BESIDE = "in the repository"
 _HUB = "Hugging Face"
@@ -59,6 +58,11 @@ def _efficient_sam(name: str, parameters: int, state: str) -> ModelEntry:
     return ModelEntry(name, "EfficientSAM", parameters, _ALL, "Apache-2.0", _FILE, loader, state)
 
 
+def _fast_sam(name: str, parameters: int, source: str) -> ModelEntry:
+    loader = "fast_sam_loading:load_fast_sam"
+    return ModelEntry(name, "FastSAM", parameters, _ALL, "AGPL-3.0", source, loader, "random", "fastsam")
+
+
 ENTRIES: tuple[ModelEntry, ...] = (
     _embedded("nano", "nano (SAM decoder)", 6_526_480, _SHIPPED),
     _embedded("nano-vit", "SAM", 6_902_608, _BESIDE),
@@ -71,14 +75,14 @@ ENTRIES: tuple[ModelEntry, ...] = (
     ModelEntry("sam_vit_b", "SAM", 93_735_472, _ALL, "Apache-2.0", _FILE, "official:load_sam", "parity"),
     ModelEntry("sam_vit_l", "SAM", 312_342_832, _ALL, "Apache-2.0", _FILE, "official:load_sam", "parity"),
     ModelEntry("sam_vit_h", "SAM", 641_090_608, _ALL, "Apache-2.0", _FILE, "official:load_sam", "parity"),
-    _hub("syscv-community/sam-hq-vit-base", "SAM-HQ", 0, "Apache-2.0"),
-    _hub("syscv-community/sam-hq-vit-large", "SAM-HQ", 0, "Apache-2.0"),
-    _hub("syscv-community/sam-hq-vit-huge", "SAM-HQ", 0, "Apache-2.0"),
-    *_sam2("tiny", 0),
-    *_sam2("small", 0),
-    *_sam2("base-plus", 0),
-    *_sam2("large", 0),
-    _hub("facebook/sam3", "SAM 3 (tracker head)", 0, "SAM License"),
+    _hub("syscv-community/sam-hq-vit-base", "SAM-HQ", 94_806_832, "Apache-2.0"),
+    _hub("syscv-community/sam-hq-vit-large", "SAM-HQ", 313_676_336, "Apache-2.0"),
+    _hub("syscv-community/sam-hq-vit-huge", "SAM-HQ", 642_686_256, "Apache-2.0"),
+    *_sam2("tiny", 31_440_721),
+    *_sam2("small", 38_538_577),
+    *_sam2("base-plus", 73_328_401),
+    *_sam2("large", 216_924_865),
+    _hub("facebook/sam3", "SAM 3 (tracker head)", 458_260_369, "SAM License"),
     ModelEntry(
         "mobile_sam",
         "MobileSAM",
@@ -92,6 +96,8 @@ ENTRIES: tuple[ModelEntry, ...] = (
     ),
     _efficient_sam("efficient_sam_vitt", 10_223_204, "parity"),
     _efficient_sam("efficient_sam_vits", 26_413_028, "random"),
-    ModelEntry("FastSAM-s", "FastSAM", 0, _BLACK, "AGPL-3.0", _FILE, "fast_sam:load_fast_sam", "random", "fastsam"),
-    ModelEntry("FastSAM-x", "FastSAM", 0, _BLACK, "AGPL-3.0", _FILE, "fast_sam:load_fast_sam", "random", "fastsam"),
+    _fast_sam("FastSAM-s", 11_790_483, _FILE),
+    _fast_sam("FastSAM-x", 71_751_811, _FILE),
+    _fast_sam("FastSAM-s@photo", 11_790_483, "that of FastSAM-s; photos keep their size"),
+    _fast_sam("FastSAM-x@photo", 71_751_811, "that of FastSAM-x; photos keep their size"),
 )
