@@ -63,7 +63,8 @@ def descend(
         pixel_views: applied to the resized pixels, in order.
         input_views: applied to the prepared input, in order.
         generator: for the input views; on the CPU.
-        encoder_batch: how many views go through the encoder at a time (None: all); bounds the memory, not the result.
+        encoder_batch: how many views go through the encoder at a time (None: what fits into memory, see
+            ``WhiteBox.views_at_a_time``); bounds the memory, not the result.
         progress: called after every step.
 
     Returns:
@@ -111,7 +112,7 @@ def gradient_of(
     inputs = apply_input_views(input_views, segmenter.prepare(pixels), generator)
     views = inputs.shape[0]
     total, slopes = 0.0, []
-    for chunk in inputs.detach().split(encoder_batch or views):
+    for chunk in inputs.detach().split(encoder_batch or segmenter.views_at_a_time(views)):
         chunk.requires_grad_(True)
         loss = objective(segmenter.encode(chunk)).sum() / views
         (slope,) = torch.autograd.grad(loss * LOSS_SCALE, chunk)

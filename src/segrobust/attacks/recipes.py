@@ -169,7 +169,7 @@ def attack(
             model's resolution, and the result is resized back, which leaves the budget.
         seed: of every random number.
         clean_masks: the photo's masks from ``segment_everything``; made here when a guide needs them and they are None.
-        encoder_batch: views per encoder pass (None: all).
+        encoder_batch: views per encoder pass (None: what fits into memory).
         progress: called after every step.
         **overrides: parameters of a recipe given by name.
 

@@ -104,6 +104,8 @@ def _circumstances(settings: Settings, device: str, about: Mapping[str, Any], co
         "seed": settings.seed,
         "device": device,
         "dtype": settings.dtype,
+        "autocast": settings.autocast,
+        "compile": settings.compile,
         "threads": torch.get_num_threads(),
         **about,
         "versions": {

@@ -114,6 +114,7 @@ def aggregate(config: RunConfig, records: Sequence[Record]) -> Record:
         "licence": next((e.licence for e in entries() if e.name == config.model), None),
         "parameters": dict(config.parameters),
         "dtype": config.dtype,
+        "autocast": config.autocast,
         "points_per_side": config.points_per_side,
         "protocol": config.protocol,
         "epsilon": config.eps,

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from segrobust.attacks.recipes import RECIPES, Recipe, make_recipe
 from segrobust.errors import SegrobustError, UsageError
+from segrobust.models.options import parse_memory
 from segrobust.types import Budget
 
 BASELINE = "noise"
@@ -50,6 +51,9 @@ class Settings(BaseModel):
         seed: of every random number.
         device: see ``models.load``.
         dtype: see ``models.load``.
+        autocast: see ``models.load``.
+        max_memory: see ``models.load``.
+        compile: see ``models.load``.
         points_per_side: of segment everything (None: the model's own).
         prompts: how prompts are drawn.
     """
@@ -64,6 +68,9 @@ class Settings(BaseModel):
     seed: int = 0
     device: str = "auto"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    autocast: Literal["bfloat16", "float16"] | None = None
+    max_memory: str | None = None
+    compile: bool = False
     points_per_side: int | None = Field(default=None, ge=1, le=256)
     prompts: PromptPlan = PromptPlan()
 
@@ -71,6 +78,13 @@ class Settings(BaseModel):
     @classmethod
     def _budget(cls, value: object) -> str:
         return str(as_value_error(partial(Budget.parse, str(value))))  # str: YAML reads 0.03 as a number
+
+    @field_validator("max_memory", mode="before")
+    @classmethod
+    def _memory(cls, value: object) -> str | None:
+        if value is not None:
+            as_value_error(partial(parse_memory, str(value)))
+        return None if value is None else str(value)  # str: YAML reads 6000000000 as a number
 
     @field_validator("attacks")
     @classmethod
@@ -109,7 +123,8 @@ class Settings(BaseModel):
 
     def loading(self) -> dict[str, Any]:
         """How models are loaded: the keyword arguments of ``models.load``."""
-        return {"device": self.device, "dtype": self.dtype}
+        keys = ("device", "dtype", "autocast", "max_memory", "compile")
+        return {key: getattr(self, key) for key in keys}
 
 
 def plain_value(text: str) -> float | int | str:

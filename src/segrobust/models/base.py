@@ -208,6 +208,13 @@ class WhiteBox(Promptable, Protocol):
         """Prepared input to features ``(B, C, h, w)``."""
         ...
 
+    def views_at_a_time(self, views: int) -> int:
+        """How many of so many prepared inputs ``encode`` should be given together, for a gradient to fit into memory.
+
+        All of them, unless a family knows better.
+        """
+        return views
+
 
 def require_white_box(segmenter: Segmenter) -> WhiteBox:
     """The same segmenter, known to have gradients.

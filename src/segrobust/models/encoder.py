@@ -6,14 +6,18 @@ normalisation, precision, prompts in the photo's pixels and decoding in batches 
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from segrobust.models.activations import computed_again, find_layers, gradient_bytes, replaced_forwards
 from segrobust.models.base import Capabilities, Embedding, EverythingSettings, Prediction, WhiteBox, prompt_arrays
+from segrobust.models.compiling import Compiler
 from segrobust.models.geometry import Geometry, normalise_and_pad, resize, to_tensor
+from segrobust.models.memory import GradientMemory, generous_bound
 from segrobust.models.options import LoadOptions
 from segrobust.types import Image, Prompts
 
@@ -43,12 +47,16 @@ class EncoderSegmenter(WhiteBox):
 
     Args:
         name: for tables.
-        options: device and precision.
+        options: device, precision and memory.
         frame: its input.
         everything: its segment-everything settings.
         fingerprint: sha256 of the weights, where known.
+
+    Attributes:
+        module: the whole network, which a family sets; its prompt encoder, if it has one, is ``prompt_encoder``.
     """
 
+    module: nn.Module
     capabilities = Capabilities(gradient=True, points=True, boxes=True, everything=True)
 
     def __init__(
@@ -66,6 +74,10 @@ class EncoderSegmenter(WhiteBox):
         self.device = torch.device(options.device)
         self.dtype = options.dtype
         self._autocast_dtype = options.autocast
+        self._compiler = Compiler(self.device) if options.compile else None
+        self._memory = GradientMemory(
+            name, self.device, options.max_memory, self._gradient_bytes, lambda: generous_bound(self.module, frame.side)
+        )
         self._mean = torch.tensor(frame.mean, device=self.device).view(3, 1, 1)
         self._std = torch.tensor(frame.std, device=self.device).view(3, 1, 1)
 
@@ -160,7 +172,7 @@ class EncoderSegmenter(WhiteBox):
         points, boxes = prompt_arrays(prompts, embedding.geometry)
         batch = DECODER_BATCH.get(self.device.type, 16)
         answers = []
-        with self._autocast():
+        with self._autocast(), self._exact_prompts():
             for part in torch.from_numpy(points).to(self.device, torch.float32).split(batch):
                 answers.append(self._decode(embedding, part, None, multimask)) if len(part) else None
             for part in torch.from_numpy(boxes).to(self.device, torch.float32).split(batch):
@@ -172,12 +184,52 @@ class EncoderSegmenter(WhiteBox):
         logits, scores = (torch.cat(column).float() for column in zip(*answers, strict=True))
         return Prediction(logits, scores, embedding.geometry)
 
+    def views_at_a_time(self, views: int) -> int:
+        """How many views of a gradient step go through the encoder together, so that they fit into memory.
+
+        Raises:
+            MissingError: not even one does.
+        """
+        return self._memory.plan(views).at_a_time
+
     def _run(self, inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        with self._autocast():
+        differentiated = torch.is_grad_enabled() and inputs.requires_grad
+        again = differentiated and self._memory.plan(len(inputs)).again
+        return self._encode_with(inputs, again, self._compiler)
+
+    def _encode_with(self, inputs: Tensor, again: bool, compiler: Compiler | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Encode, with the layers compiled or not, and computed again for the gradient or not."""
+        with ExitStack() as stack:
+            if compiler is not None:
+                stack.enter_context(replaced_forwards(self._layers, compiler))
+            if again:
+                stack.enter_context(replaced_forwards(self._layers, computed_again))
+            stack.enter_context(self._autocast())
             features, extra = self._encode(inputs.to(self.dtype))
         return features.float(), extra
+
+    @cached_property
+    def _layers(self) -> tuple[nn.Module, ...]:
+        """What is compiled, and computed again, one by one."""
+        return find_layers(self.module)
+
+    def _gradient_bytes(self, again: bool) -> int:
+        """What the gradient through one image takes beside the weights."""
+        side = self.frame.side
+        return gradient_bytes(
+            lambda inputs: self._encode_with(inputs, again, None)[0],
+            self.module,
+            lambda: torch.empty((1, 3, side, side), device=self.device),
+        )
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._autocast_dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, self._autocast_dtype)
+
+    def _exact_prompts(self) -> AbstractContextManager[object]:
+        """Prompts are encoded in float32 under autocast too: in half precision a coordinate would be pixels off."""
+        if self._autocast_dtype is None:
+            return nullcontext()
+        encoders = [part for name, part in self.module.named_children() if name == "prompt_encoder"]
+        return replaced_forwards(encoders, torch.autocast(self.device.type, enabled=False))

@@ -17,10 +17,10 @@ class LoadOptions:
     Attributes:
         device: e.g. ``cpu`` or ``cuda:1``; never ``auto``.
         dtype: of weights and activations.
-        autocast: weights stay in ``dtype``, products are computed in this type (None: off).
-        max_memory: bytes that a gradient step may take beside the weights (None: what is free); decides whether
-            activations are kept or computed again.
-        compile: the encoder is compiled by ``torch.compile``.
+        autocast: weights stay float32, products are computed in this type (None: off).
+        max_memory: bytes that the process may hold on the device during a gradient step, in all (None: what is free);
+            decides whether activations are kept or computed again, and how many views are embedded together.
+        compile: the encoder's layers are compiled by ``torch.compile``.
         checkpoint: a file of weights to use instead of the known source (None: the known source).
     """
 
@@ -71,6 +71,24 @@ def pick_dtype(dtype: "str | torch.dtype") -> "torch.dtype":
     if dtype not in names:
         raise UsageError(f"dtype {dtype!r} is not one of {', '.join(names)}")
     return names[dtype]
+
+
+def pick_autocast(autocast: "str | torch.dtype | None", dtype: "torch.dtype") -> "torch.dtype | None":
+    """The type that products are computed in; None: that of the weights.
+
+    Raises:
+        UsageError: not ``bfloat16`` or ``float16``, or the weights are not float32.
+    """
+    import torch
+
+    if autocast is None:
+        return None
+    kind = pick_dtype(autocast)
+    if kind == torch.float32:
+        raise UsageError("autocast 'float32' is not one of bfloat16, float16; leave it out")
+    if dtype != torch.float32:
+        raise UsageError(f"autocast goes with dtype float32, got dtype {str(dtype).removeprefix('torch.')}")
+    return kind
 
 
 _UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}

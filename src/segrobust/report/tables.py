@@ -67,6 +67,8 @@ def settings_text(results: Mapping[str, Any]) -> str:
     changed = [f"{key}={value}" for key, value in results["parameters"].items()]
     if results["dtype"] != "float32":
         changed.append(f"dtype={results['dtype']}")
+    if results["autocast"] is not None:
+        changed.append(f"autocast={results['autocast']}")
     if results["points_per_side"] is not None:
         changed.append(f"points_per_side={results['points_per_side']}")
     return text + (f"\nchanged: {', '.join(changed)}" if changed else "")

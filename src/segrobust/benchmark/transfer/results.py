@@ -43,7 +43,7 @@ def aggregate_transfer(
     ]
     return {
         "schema": RESULTS_SCHEMA,
-        **{key: getattr(plan, key) for key in ("protocol", "seed", "dtype", "points_per_side")},
+        **{key: getattr(plan, key) for key in ("protocol", "seed", "dtype", "autocast", "points_per_side")},
         "epsilon": plan.eps,
         "parameters": dict(plan.parameters),
         "prompts_per_photo": plan.prompts.model_dump(),
