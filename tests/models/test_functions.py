@@ -210,10 +210,9 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     """Writes a module into the current folder, which is not on Python's path."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [part for part in sys.path if part not in ("", str(tmp_path))])
-    before = set(sys.modules)
     yield lambda name, code: (tmp_path / f"{name}.py").write_text(code) and None
-    for module in set(sys.modules) - before:
-        del sys.modules[module]
+    for file in tmp_path.glob("*.py"):
+        sys.modules.pop(file.stem, None)
 
 
 def test_a_function_of_the_current_folder_by_name(write: Callable[[str, str], None]) -> None:

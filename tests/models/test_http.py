@@ -76,7 +76,7 @@ def test_everything_is_asked_at_a_grid_or_at_once(endpoint: Endpoint) -> None:
     grid = segrobust.wrap_http(endpoint.address, settings=EverythingSettings(points_per_side=3))
     assert len(segrobust.segment_everything(grid, PHOTO)) == 1
     assert len(endpoint.request()["points"]) == 9
-    endpoint.get = send({"schema": "segrobust.capabilities/1", "boxes": False, "everything": True})
+    endpoint.get = send({"schema": "segrobust-capabilities/1", "boxes": False, "everything": True})
     finding = segrobust.wrap_http(endpoint.address)
     assert isinstance(finding, EverythingFirst)
     assert finding.capabilities.names() == ("points", "everything")
@@ -99,8 +99,8 @@ def test_a_page_that_is_no_capabilities_says_nothing(endpoint: Endpoint, documen
 @pytest.mark.parametrize(
     ("status", "document", "says"),
     [
-        (200, b'{"schema": "segrobust.capabilities/2"}', "speaks 'segrobust.capabilities/2', this version"),
-        (200, b'{"schema": "segrobust.capabilities/1", "points": 1}', "must be true or false, got {'points': 1}"),
+        (200, b'{"schema": "segrobust-capabilities/2"}', "speaks 'segrobust-capabilities/2', this version"),
+        (200, b'{"schema": "segrobust-capabilities/1", "points": 1}', "must be true or false, got {'points': 1}"),
         (401, b"who are you?", r"refuses access: status 401 \(who are you\?\)"),
         (302, b"", "sends us on to None"),
     ],
@@ -347,7 +347,7 @@ def test_headers_are_sent_and_a_key_is_not_told(endpoint: Endpoint) -> None:
 def test_a_wrong_answer_names_the_endpoint(endpoint: Endpoint) -> None:
     segmenter = segrobust.wrap_http(endpoint.address)
     small = encode_mask(np.zeros((4, 4), np.bool_))
-    endpoint.usual = send({"schema": "segrobust.masks/1", "masks": [small, small]})
+    endpoint.usual = send({"schema": "segrobust-masks/1", "masks": [small, small]})
     says = rf"endpoint {endpoint.address} answered what is no answer: mask 0 has size \[4, 4\], the photo \[40, 60\]"
     with pytest.raises(AnswerError, match=says):
         segmenter.answer(Image(PHOTO.pixels), TWO)

@@ -101,7 +101,7 @@ def masks(find: Callable[[Pixels], Bools]) -> Reply:
         request = json.loads(body)
         pixels = np.array(PIL.Image.open(io.BytesIO(base64.b64decode(request["image"]["png"]))))
         count = 1 if request["ask"] == "everything" else len(request["points"]) + len(request["boxes"])
-        answer = {"schema": "segrobust.masks/1", "masks": [encode_mask(find(pixels))] * count}
+        answer = {"schema": "segrobust-masks/1", "masks": [encode_mask(find(pixels))] * count}
         send(answer)(handler, body)
 
     return reply

@@ -165,7 +165,8 @@ def _parts(prompts: Prompts, count: int) -> Iterator[Prompts]:
         yield Prompts.of(prompts.points[start:stop], prompts.boxes[max(0, start - points) : max(0, stop - points)])
 
 
-_FROM_TEXT = {"rate": float, "retries": int, "timeout": float, "max_answer": str, "prompts_per_request": int}
+SETTINGS = {"rate": float, "retries": int, "timeout": float, "max_answer": str, "prompts_per_request": int}
+"""What may follow the ``#`` of an address, and how it is read."""
 
 
 def load_http(name: str, options: LoadOptions) -> HttpSegmenter:
@@ -183,10 +184,10 @@ def load_http(name: str, options: LoadOptions) -> HttpSegmenter:
     parts = urlsplit(name)
     settings: dict[str, Any] = {}
     for key, value in parse_qsl(parts.fragment, keep_blank_values=True):
-        if key not in _FROM_TEXT:
-            raise UsageError(f"setting {key!r} of an endpoint is unknown; known are {', '.join(_FROM_TEXT)}")
+        if key not in SETTINGS:
+            raise UsageError(f"setting {key!r} of an endpoint is unknown; known are {', '.join(SETTINGS)}")
         try:
-            settings[key] = _FROM_TEXT[key](value)
+            settings[key] = SETTINGS[key](value)
         except ValueError:
             raise UsageError(f"setting {key}={value!r} of an endpoint is no number") from None
     return wrap_http(urlunsplit(parts._replace(fragment="")), **settings)

@@ -16,9 +16,9 @@ import PIL.Image
 from segrobust.errors import AnswerError, ModelError
 from segrobust.types import RLE, Image, Masks, Prompts, encode_mask
 
-REQUEST = "segrobust.segment/1"
-ANSWER = "segrobust.masks/1"
-CAPABILITIES = "segrobust.capabilities/1"
+REQUEST = "segrobust-segment/1"
+ANSWER = "segrobust-masks/1"
+CAPABILITIES = "segrobust-capabilities/1"
 
 
 def encode_photo(image: Image) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def read_capabilities(body: bytes, who: str) -> dict[str, bool]:
     except ValueError:
         return {}
     schema = document.get("schema")
-    if not isinstance(schema, str) or not schema.startswith("segrobust.capabilities/"):
+    if not isinstance(schema, str) or not schema.startswith("segrobust-capabilities/"):
         return {}
     if schema != CAPABILITIES:
         raise ModelError(f"{who} speaks {schema!r}, this version {CAPABILITIES!r}")

@@ -1,5 +1,6 @@
 """ONNX files as segmenters: ``encoder.onnx,decoder.onnx`` or ``model.onnx``. Extra ``onnx``."""
 
+import re
 from pathlib import Path
 
 from segrobust.errors import ModelError, UsageError
@@ -24,7 +25,7 @@ def load_onnx(name: str, options: LoadOptions) -> Segmenter:
         UsageError: more than two files, or options that mean nothing here.
     """
     refuse_options(name, options)
-    files = [Path(part.strip()) for part in name.split(",")]
+    files = [Path(part.strip()) for part in re.split(r"(?<=\.onnx),", name)]
     if len(files) > 2:
         raise UsageError(f"{len(files)} ONNX files; give one model, or encoder.onnx,decoder.onnx")
     sessions = [Session(file, options) for file in files]
