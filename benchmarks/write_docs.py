@@ -3,9 +3,10 @@
     python -m benchmarks.write_docs [--runs runs]
 
 Reads ``RUNS/sa1b/results.json`` and ``RUNS/demo/results.json`` (written by ``segrobust attack``; the commands are in
-the documents), ``RUNS/gradient_cost.txt`` and ``RUNS/guide.txt`` (the benchmarks' output) and the scores in nano's
-``card.json`` (training/score.py). Copies the README's picture, and replaces what stands between ``<!-- begin NAME -->``
-and ``<!-- end NAME -->`` in README.md, docs/benchmarks.md and the model card; docs/models.md is write_models.py's.
+the documents), ``RUNS/transfer/results.json`` (by ``segrobust run``), ``RUNS/gradient_cost.txt`` and
+``RUNS/guide.txt`` (the benchmarks' output) and the scores in nano's ``card.json`` (training/score.py). Copies the
+README's picture, and replaces what stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in README.md,
+docs/benchmarks.md, docs/transfer.md and the model card; docs/models.md is write_models.py's.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 from benchmarks import write_models
 
 from segrobust.report.tables import markdown_table, results_text
+from segrobust.report.transfer import transfer_text
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "chelsea.png"
@@ -40,11 +42,24 @@ def run_text(folder: Path) -> str:
     if results["failures"]:
         raise SystemExit(f"{folder} has failures; a published table may not")
     run = json.loads((folder / "run.json").read_text())
-    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
-    where = f"device {run['device']}, {run['threads']} threads, {run['dtype']}; {versions}"
     grid = f"segment everything with {run['everything']['points_per_side']} points per side"
     weights = f"weights sha256 {run['model_sha256'][:12]}"
-    return f"{results_text(results)}\n\n{where}; {grid}; {weights}."
+    return f"{results_text(results)}\n\n{circumstances(run)}; {grid}; {weights}."
+
+
+def transfer_section(folder: Path) -> str:
+    """The tables of a plan and the circumstances they were measured under."""
+    results = json.loads((folder / "results.json").read_text())
+    if results["failures"]:
+        raise SystemExit(f"{folder} has failures; a published table may not")
+    run = json.loads((folder / "run.json").read_text())
+    return f"{transfer_text(results)}\n\n{circumstances(run)}."
+
+
+def circumstances(run: dict[str, Any]) -> str:
+    """Where a run was made, and with what."""
+    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    return f"device {run['device']}, {run['threads']} threads, {run['dtype']}; {versions}"
 
 
 def card_text(card: dict[str, Any]) -> str:
@@ -65,6 +80,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
     args = parser.parse_args()
     replace(ROOT / "docs/benchmarks.md", "sa1b", run_text(args.runs / "sa1b"))
+    replace(ROOT / "docs/transfer.md", "transfer", transfer_section(args.runs / "transfer"))
     cost = "\n".join((args.runs / name).read_text().strip() for name in ("gradient_cost.txt", "guide.txt"))
     replace(ROOT / "docs/benchmarks.md", "cost", f"```\n{cost}\n```")
     replace(ROOT / "README.md", "demo", run_text(args.runs / "demo"))

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -13,6 +14,7 @@ import segrobust.benchmark.transfer.models
 from segrobust import Image, Prompts
 from segrobust.benchmark.config import read_config
 from segrobust.benchmark.run import run
+from segrobust.benchmark.transfer.plan import TransferPlan
 from segrobust.benchmark.transfer.run import run_transfer
 from segrobust.errors import CapabilityError, UsageError
 from segrobust.models import load
@@ -161,7 +163,9 @@ def bright(photo: np.ndarray, prompts: Prompts) -> np.ndarray:
 def test_a_function_is_a_target(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_function(monkeypatch, bright)
     results = run_transfer(make_plan(home, "one", targets=("mine:segment",)), tmp_path / "out", Silent())
-    assert results["models"]["mine:segment"] == {"sha256": "", "licence": None, "gradient": False}
+    facts = results["models"]["mine:segment"]
+    assert (facts["sha256"], facts["licence"], facts["gradient"]) == ("", None, False)
+    assert results["models"][str(home / "one")]["everything"]["points_per_side"] == 2
     for record in target_records(tmp_path / "out", "mine_segment"):
         scores = record["clean_reference"]
         assert (scores["points"][0], scores["empty"]) == (1.0, 1)  # nothing before, nothing after: counted as 1
@@ -281,3 +285,22 @@ def test_other_weights_under_the_same_name_are_refused(home: Path, tmp_path: Pat
     (tmp_path / "model/model.safetensors").write_bytes(weights)
     with pytest.raises(UsageError, match=r"other circumstances \(models"):
         run_transfer(plan, tmp_path / "out", Silent())
+
+
+def test_the_page_lists_what_there_is(root: Path, transferred: Path) -> None:
+    page = (root / "docs/transfer.md").read_text("utf-8")
+
+    def table(title: str) -> set[str]:
+        section = page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+        first = [line.split("|")[1] for line in section.splitlines() if line.startswith("|")]
+        return {name for cell in first for name in re.findall(r"`([^`]+)`", cell)}
+
+    assert table("The plan") == set(TransferPlan.model_fields)
+    records = [record for name in ("one", "two") for record in target_records(transferred, name)]
+    assert table("The records of a target") == {key for record in records for key in record}
+    assert table("results.json") == set(results_of(transferred))
+    rows = page.partition("\n## results.json\n")[2]
+    assert {key for row in results_of(transferred)["rows"] for key in row} <= set(re.findall(r"`(\w+)`", rows))
+    files = {part.name for part in transferred.iterdir()} | {"report.md"}
+    named = {name.partition("/")[0] for name in table("The folder")}
+    assert named == files

@@ -17,11 +17,13 @@ class ModelFacts:
         sha256: of the weights file; empty if not known.
         licence: of the weights; None if not known.
         gradient: it is a white box.
+        everything: its settings of segment everything; those that find everything first answer prompts with them.
     """
 
     sha256: str
     licence: str | None
     gradient: bool
+    everything: dict[str, Any]
 
 
 def check_models(plan: TransferPlan) -> dict[str, ModelFacts]:
@@ -51,7 +53,9 @@ def _facts(plan: TransferPlan, name: str) -> ModelFacts:
                 f"prompts: set 'prompts: {{{kind}: 0}}' or leave the model out"
             )
     licence = next((entry.licence for entry in entries() if entry.name == name), None)
-    return ModelFacts(str(getattr(model, "fingerprint", "")), licence, model.capabilities.gradient)
+    return ModelFacts(
+        str(getattr(model, "fingerprint", "")), licence, model.capabilities.gradient, asdict(model.everything)
+    )
 
 
 def facts_to_json(facts: dict[str, ModelFacts]) -> dict[str, Any]:
