@@ -179,7 +179,7 @@ def _receive(url: str, answer: _Answer, part: _Part, here: int, progress: Progre
 def _refuse_page(url: str, answer: _Answer, data: bytes, total: int | None) -> None:
     size = total if total is not None else len(data)
     found = no_weights(data[:START], size)
-    if found and data[:1] != b"{":  # safetensors are binary, but nothing forbids a JSON file
+    if found:
         raise ModelError(f"cannot download {url}: got {found}; is the address right, and does it need a login?")
 
 

@@ -24,14 +24,16 @@ def no_weights(first: bytes, size: int) -> str | None:
         first: its first ``START`` bytes, or all of it.
         size: bytes, of the whole file.
     """
-    text = first[:START].lstrip(b"\xef\xbb\xbf \t\r\n")
+    text = first[:START].removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
     if size == 0:
         return "the file is empty"
+    if not all(32 <= byte < 127 or byte in b"\t\r\n" for byte in text[:16]):
+        return None  # safetensors begin with the length of their header, which may well be "<" or "{"
     if text[:1] == b"<":
         return f"an HTML page, {megabytes(size)}, starts with {_quote(text)}"
     if text.startswith(b"version https://git-lfs"):
         return f"a Git LFS pointer, {megabytes(size)}: the clone it comes from lacks the file itself ('git lfs pull')"
-    if text[:1] == b"{" and first[:1] == b"{":
+    if text[:1] == b"{":
         return f"JSON text, {megabytes(size)}, starts with {_quote(text)}"
     return None
 
