@@ -68,7 +68,8 @@ def test_everything_a_reader_needs_stands_beside_the_numbers(results: dict[str, 
     for words in (
         "model nano, white box, protocol strict, L-infinity 8/255, seed 0, 2 photos",
         "first 2 masks, 2 points and 1 boxes each, single-mask answers\n",
-        "changed: steps=2, dtype=bfloat16, autocast=float16, points_per_side=16\nlicence of the weights: research use only",
+        "\nchanged: steps=2, dtype=bfloat16, autocast=float16, points_per_side=16\n",
+        "points_per_side=16\nlicence of the weights: research use only",
         "Reference: the model's own answers on the original photo (2 photos, 12 prompts)",
         "Reference: the annotation beside the photo (1 photos, 6 prompts)",
     ):
