@@ -18,8 +18,6 @@ hide_broken_torchvision()
 
 from transformers import SamHQModel  # noqa: E402
 
-__all__ = ["SamHQModel", "SamHQSegmenter", "load_sam_hq"]
-
 
 class SamHQSegmenter(SamSegmenter):
     """A SAM-HQ behind the ``WhiteBox`` interface; its parts are SAM's, and so are its input and its prompts.
