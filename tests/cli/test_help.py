@@ -31,6 +31,7 @@ def test_version_and_lists(cli: Cli) -> None:
 
 
 HELPED = [[], ["attack"], ["verify"], ["ls"], ["ls", "models"], ["ls", "attacks"], ["show"], ["doctor"]]
+HELPED += [["models"], *(["models", what] for what in ("download", "verify", "path", "convert"))]
 
 
 def test_every_example_in_the_help_works(cli: Cli, root: Path, tmp_path: Path) -> None:

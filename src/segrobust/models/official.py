@@ -107,9 +107,7 @@ def sam_network(state: "dict[str, Tensor]") -> tuple[nn.Module, dict[str, Any]]:
 
 
 def _hq_network(config: dict[str, Any]) -> nn.Module:
-    from transformers import SamHQConfig
-
-    from segrobust.models.sam_hq import SamHQModel
+    from transformers import SamHQConfig, SamHQModel
 
     return SamHQModel(SamHQConfig(**config))
 
