@@ -97,7 +97,7 @@ class OnnxSam(Promptable):
         """Answer prompts on one embedded photo, points first, then boxes.
 
         Returns:
-            Logits ``(n, k, h, w)`` and predicted IoUs ``(n, k)``; k is 1, or with ``multimask`` what the decoder offers.
+            Logits ``(n, k, h, w)`` and predicted IoUs ``(n, k)``; k is 1, or more with ``multimask``.
         """
         if embedding.features.shape[0] != 1:
             raise ValueError(f"masks() takes the embedding of one photo, got {embedding.features.shape[0]}")

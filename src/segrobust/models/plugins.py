@@ -74,5 +74,6 @@ def load_plugin(entry: ModelEntry, options: LoadOptions) -> "Segmenter":
     except Exception as error:
         raise ModelError(f"{who} cannot be loaded: {describe(error)}") from error
     if not isinstance(segmenter, Segmenter):
-        raise ModelError(f"{who} gives a {type(segmenter).__name__}, which is no segmenter (segrobust.models.base.Segmenter)")
+        kind = type(segmenter).__name__
+        raise ModelError(f"{who} gives a {kind}, which is no segmenter (segrobust.models.base.Segmenter)")
     return segmenter
