@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import Cli, make_cli
 from plans import outcome
-from runs import command, environment, make_other_model, make_photo, segrobust
+from runs import command, environment, make_other_model, make_photo
 
 from segrobust.benchmark.transfer.plan import read_plan
 
@@ -93,16 +93,16 @@ def segment(photo, prompts):
 """
 
 
-def test_a_function_that_fails_on_one_photo(home: Path) -> None:
-    (home / "mine.py").write_text(FUNCTION)
-    (home / "plan.yaml").write_text(SMALL.replace("[one, two]", "['mine:segment']"))
-    said = segrobust("run", "plan.yaml", "--data", "photos", "-o", "out", "--no-progress", cwd=home)
-    assert said.returncode == 4, said.stderr
-    assert said.stdout.splitlines()[-1] == "saved out (3 items failed)"
+def test_a_function_that_fails_on_one_photo(home: Path, cli: Cli) -> None:
+    (home / "moody.py").write_text(FUNCTION)
+    (home / "plan.yaml").write_text(SMALL.replace("[one, two]", "['moody:segment']"))
+    said = cli("run", "plan.yaml", "--data", "photos", "-o", "out", "--no-progress")
+    assert said.code == 4, said.err
+    assert said.out.splitlines()[-1] == "saved out (3 items failed)"
     assert (
-        "failed: b.png (clean → mine:segment, noise on one → mine:segment, rga on one → mine:segment): " in said.stdout
+        "failed: b.png (clean → moody:segment, noise on one → moody:segment, rga on one → moody:segment): " in said.out
     )
-    assert "(1 of 2)" in said.stdout
+    assert "(1 of 2)" in said.out
     failures = json.loads((home / "out/results.json").read_text())["failures"]
     assert {f["image"] for f in failures} == {"b"}
 

@@ -25,8 +25,8 @@ def results() -> dict[str, Any]:
         "prompts_per_photo": {"masks": 4, "points": 2, "boxes": 1},
         "prompts_from": "one", "surrogates": ["one"], "targets": ["one", "two"],
         "models": {
-            "one": {"sha256": "0123456789abcdef", "licence": "research use", "gradient": True},
-            "two": {"sha256": "", "licence": None, "gradient": False},
+            "one": {"sha256": "0123456789abcdef", "licence": "research use", "gradient": True, "loaded": {}},
+            "two": {"sha256": "", "licence": None, "gradient": False, "loaded": {"checkpoint": "w.pt"}},
         },
         "rows": [
             cell(None, "clean", "one", **clean),
@@ -52,7 +52,7 @@ def test_a_reader_sees_what_the_numbers_are(results: dict[str, Any]) -> None:
     ):  # fmt: skip
         assert said in head
     assert "| one | surrogate, target | 0123456789ab | research use |" in squeezed(text)
-    assert "| two | target | not known | not known |" in squeezed(text)
+    assert "| two | target; checkpoint=w.pt | not known | not known |" in squeezed(text)
 
 
 def test_rows_are_attacks_and_columns_targets(results: dict[str, Any]) -> None:

@@ -112,6 +112,11 @@ class Settings(BaseModel):
             as_value_error(partial(self.recipe, name))
         return self
 
+    @classmethod
+    def nested(cls) -> dict[str, type[BaseModel]]:
+        """The settings that are a mapping of settings themselves, for the names in error messages."""
+        return {"prompts": PromptPlan}
+
     def recipe(self, name: str) -> Recipe:
         """The recipe of a row, with those of the changed parameters that it has."""
         free = _free_parameters(name)
@@ -186,7 +191,8 @@ def _explain(kind: type[Settings], error: ErrorDetails) -> str:
     """What pydantic found, on one line: which setting, what is wrong, what was received."""
     path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = PromptPlan.model_fields if path.startswith("prompts.") else kind.model_fields
+        inner = kind.nested().get(str(error["loc"][0])) if len(error["loc"]) > 1 else None
+        known = (inner or kind).model_fields
         close = get_close_matches(path.split(".")[-1], known, n=1, cutoff=0.4)
         return f"unknown key {path!r}" + (f"; did you mean {close[0]!r}?" if close else "")
     reason = " ".join(error["msg"].removeprefix("Value error, ").split())

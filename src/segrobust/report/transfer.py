@@ -45,7 +45,9 @@ def _models(results: Mapping[str, Any]) -> str:
     rows = []
     for name, facts in results["models"].items():
         roles = [role for role in ("surrogate", "target") if name in results[f"{role}s"]]
-        rows.append([name, ", ".join(roles), facts["sha256"][:12] or "not known", facts["licence"] or "not known"])
+        loaded = "".join(f"; {key}={value}" for key, value in facts["loaded"].items())
+        known = [facts["sha256"][:12] or "not known", facts["licence"] or "not known"]
+        rows.append([name, ", ".join(roles) + loaded, *known])
     return markdown_table(header, rows, left=4)
 
 

@@ -19,6 +19,8 @@ SMALL: dict[str, Any] = {"photos": ["a.png"], "surrogates": ["nano"], "targets":
         ({"surrogates": []}, "here: surrogates: "),
         ({"targets": "nano"}, "here: targets: Input should be a valid tuple, got 'nano'"),
         ({"prompts_from": "nano-vit"}, "prompts_from must be one of the surrogates (nano), got 'nano-vit'"),
+        ({"load": {"nano-vit": {"dtyp": "float16"}}}, "unknown key 'load.nano-vit.dtyp'; did you mean 'dtype'?"),
+        ({"load": {"sam": {}}}, "load names 'sam', which is not a surrogate or target (nano, nano-vit)"),
         ({"eps": 8}, "did you mean 8/255?"),
         ({"parameters": {"step": 1}}, "attack 'rga' has no parameter 'step'; did you mean 'steps'?"),
     ],
@@ -46,9 +48,11 @@ def test_a_file_may_lack_the_photos_and_nothing_else(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     settings = SMALL | {"surrogates": ["nano", "two"], "prompts_from": "two", "eps": "4px", "parameters": {"steps": 3}}
+    settings["load"] = {"two": {"checkpoint": "w.pt", "autocast": None}}
     plan = parse_settings(TransferPlan, settings, "here")
     (tmp_path / "plan.yaml").write_text(dump_plan(plan))
     assert read_plan(tmp_path / "plan.yaml") == plan
+    assert read_plan(tmp_path / "plan.yaml").changed("two") == settings["load"]["two"]
 
 
 def test_models_are_named_once_and_the_prompts_come_from_the_first() -> None:
@@ -87,3 +91,12 @@ def test_models_whose_names_end_alike_are_told_apart() -> None:
     assert len({name.casefold() for name in names.values()}) == 3
     assert names["z"] == "z"
     assert names["x/nano"] == file_names(["y/Nano", "x/nano"])["x/nano"].replace("Nano", "nano")
+
+
+def test_a_model_may_be_loaded_otherwise_than_the_rest() -> None:
+    changed = {"nano": {"checkpoint": "w.safetensors"}, "nano-vit": {"autocast": None}}
+    plan = parse_settings(TransferPlan, SMALL | {"autocast": "bfloat16", "load": changed}, "here")
+    assert plan.changed("nano-vit") == {"autocast": None}
+    config = plan.run_config("nano")
+    assert (config.checkpoint, config.autocast) == ("w.safetensors", "bfloat16")
+    assert plan.loading()["autocast"] == "bfloat16"

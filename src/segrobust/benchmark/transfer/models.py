@@ -18,12 +18,14 @@ class ModelFacts:
         licence: of the weights; None if not known.
         gradient: it is a white box.
         everything: its settings of segment everything; those that find everything first answer prompts with them.
+        loaded: how it was loaded, where that differs from the rest of the plan.
     """
 
     sha256: str
     licence: str | None
     gradient: bool
     everything: dict[str, Any]
+    loaded: dict[str, Any]
 
 
 def check_models(plan: TransferPlan) -> dict[str, ModelFacts]:
@@ -38,7 +40,7 @@ def check_models(plan: TransferPlan) -> dict[str, ModelFacts]:
 
 def load_model(plan: TransferPlan, name: str) -> Segmenter:
     """A model of the plan, loaded as the plan says."""
-    return load(name, **plan.loading())
+    return load(name, **{**plan.loading(), **plan.changed(name)})
 
 
 def _facts(plan: TransferPlan, name: str) -> ModelFacts:
@@ -54,7 +56,11 @@ def _facts(plan: TransferPlan, name: str) -> ModelFacts:
             )
     licence = next((entry.licence for entry in entries() if entry.name == name), None)
     return ModelFacts(
-        str(getattr(model, "fingerprint", "")), licence, model.capabilities.gradient, asdict(model.everything)
+        sha256=str(getattr(model, "fingerprint", "")),
+        licence=licence,
+        gradient=model.capabilities.gradient,
+        everything=asdict(model.everything),
+        loaded=plan.changed(name),
     )
 
 

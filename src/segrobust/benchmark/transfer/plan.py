@@ -5,13 +5,38 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.settings import Settings, dump_settings, parse_settings, read_values
 from segrobust.errors import UsageError
+
+
+class ModelLoading(BaseModel):
+    """How one model is loaded, where it differs from the plan; see ``models.load``. What is not set is the plan's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    autocast: Literal["bfloat16", "float16"] | None = None
+    max_memory: str | None = None
+    compile: bool = False
+    checkpoint: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The rest is the plan's, also when the plan is read back."""
+        return {key: value for key, value in serialize(self).items() if key in self.model_fields_set}
 
 
 class TransferPlan(Settings):
@@ -22,11 +47,13 @@ class TransferPlan(Settings):
         targets: models that score the photos; a black box will do.
         prompts_from: the surrogate whose masks on the original photo the prompts of the reference *clean* ask for
             (None: the first). All targets answer the same prompts.
+        load: by model, how it is loaded where that differs from the rest of the plan.
     """
 
     surrogates: tuple[str, ...] = Field(min_length=1)
     targets: tuple[str, ...] = Field(min_length=1)
     prompts_from: str | None = None
+    load: dict[str, ModelLoading] = Field(default_factory=dict)
 
     @field_validator("surrogates", "targets")
     @classmethod
@@ -38,7 +65,15 @@ class TransferPlan(Settings):
         if self.prompt_source not in self.surrogates:
             known = ", ".join(self.surrogates)
             raise ValueError(f"prompts_from must be one of the surrogates ({known}), got {self.prompts_from!r}")
+        for name in self.load:
+            if name not in self.models:
+                raise ValueError(f"load names {name!r}, which is not a surrogate or target ({', '.join(self.models)})")
         return self
+
+    @classmethod
+    def nested(cls) -> dict[str, type[BaseModel]]:
+        """See ``Settings.nested``."""
+        return {**super().nested(), "load": ModelLoading}
 
     @property
     def prompt_source(self) -> str:
@@ -50,10 +85,14 @@ class TransferPlan(Settings):
         """Every model, once."""
         return tuple(dict.fromkeys((*self.surrogates, *self.targets)))
 
+    def changed(self, model: str) -> dict[str, Any]:
+        """How a model is loaded otherwise than the rest of the plan."""
+        return self.load[model].model_dump() if model in self.load else {}
+
     def run_config(self, surrogate: str) -> RunConfig:
         """The run of attacks on one surrogate."""
         shared = {key: value for key, value in self.model_dump().items() if key in Settings.model_fields}
-        return RunConfig(model=surrogate, **shared)
+        return RunConfig(**{**shared, **self.changed(surrogate), "model": surrogate})
 
 
 def read_plan(path: Path, photos: Sequence[str] = ()) -> TransferPlan:
