@@ -94,10 +94,13 @@ def measured(name: str) -> str:
 
 
 def circumstances(stored: dict[str, Any]) -> str:
-    """Where something was measured, on one line, and with which command."""
+    """With which command and settings something was measured, and where, on one line."""
+    known = ("rows", "command", "versions", "threads", "device", "machine")
+    settings = [f"{key.replace('_', ' ')} {value}" for key, value in stored.items() if key not in known]
+    places = [str(stored[key]) for key in ("device", "machine") if key in stored]
+    about = ", ".join([*settings, *places, f"{stored['threads']} threads"])
     versions = ", ".join(f"{name} {number}" for name, number in stored["versions"].items())
-    where_it_ran = ", ".join(str(stored[key]) for key in ("device", "machine") if key in stored)
-    return f"`{stored['command']}`: {where_it_ran}, {stored['threads']} threads; {versions}."
+    return f"`{stored['command']}`: {about}; {versions}."
 
 
 def render(page: str) -> str:

@@ -58,11 +58,18 @@ def test_what_was_measured_is_shown_with_its_circumstances(
 ) -> None:
     monkeypatch.setattr(writer, "RESULTS", tmp_path)
     assert writer.measured("full_size") == "Not measured yet: `python benchmarks/full_size.py`."
-    made = {"device": "cpu", "machine": "x86_64", "threads": 3, "versions": {"torch": "9.9"}, "command": "measure it"}
+    made = {
+        "device": "cpu",
+        "machine": "x86_64",
+        "threads": 3,
+        "versions": {"torch": "9.9"},
+        "command": "measure it",
+        "size_of": [2, 3],
+    }
     (tmp_path / "full_size.json").write_text(json.dumps(made | {"rows": [1, 2]}))
     monkeypatch.setattr(writer, "import_module", lambda name: type(name, (), {"table": lambda rows: f"{name} {rows}"}))
     assert writer.measured("full_size") == (
-        "benchmarks.full_size [1, 2]\n\n`measure it`: cpu, x86_64, 3 threads; torch 9.9."
+        "benchmarks.full_size [1, 2]\n\n`measure it`: size of [2, 3], cpu, x86_64, 3 threads; torch 9.9."
     )
 
 

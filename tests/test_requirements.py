@@ -100,23 +100,6 @@ def closure(name: str, needs: dict[str, set[str]]) -> set[str]:
     return found
 
 
-def test_everything_works_where_nothing_optional_is_installed(root: Path) -> None:
-    # None in sys.modules is how Python says "not installed", also where it is.
-    python(
-        f"""
-        import importlib, sys
-        sys.modules.update(dict.fromkeys({OPTIONAL!r}))
-        for name in {CORE!r}:
-            importlib.import_module(name)
-        """,
-        ATTACK.format(model="tests/golden/tiny-sam"),
-        f"""
-        assert all(sys.modules[name] is None for name in {OPTIONAL!r})
-        """,
-        cwd=root,
-    )
-
-
 def test_nothing_optional_is_imported_where_it_is_installed(tmp_path: Path, root: Path) -> None:
     for name in OPTIONAL[1:]:  # if they were imported, nothing would fail
         put_package(tmp_path, name, "", "1.0")

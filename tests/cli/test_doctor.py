@@ -39,9 +39,11 @@ def test_what_is_optional_may_be_broken(tmp_path: Path) -> None:
     assert "torchvision 0.15.2, made for torch 2.0.1, does not work with torch 2" in line
     assert "operator torchvision::nms does not exist" in line
     assert line.endswith("segrobust goes on without it")
-    assert mend == "        to mend it: pip uninstall torchvision"
+    assert mend.startswith(
+        "        to mend it: pip install --force-reinstall --no-deps 'torchvision==0."
+    )  # for ultralytics
     assert "took its process down (SIGSEGV)" in lines_about(done.stdout, "kornia")[0]
-    assert "pip install --force-reinstall --no-deps 'torchvision==0." in lines_about(done.stdout, "fastsam")[1]
+    assert lines_about(done.stdout, "fastsam")[1] == mend
     line, mend = lines_about(done.stdout, "onnx")
     assert "ImportError: cannot open libnothing.so" in line
     assert mend == "        to mend it: pip install --force-reinstall 'onnxruntime'"

@@ -5,11 +5,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from fakes import put_package
 
 from segrobust.models import environment
-from segrobust.models.environment import examine_extra, matching_torchvision, try_packages
+from segrobust.models.environment import examine_extra, try_packages
 from segrobust.models.extras import EXTRAS, REQUIRED, Extra
+from segrobust.models.shield import matching_torchvision, mend
 
 CRASH = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 
@@ -78,7 +80,7 @@ def test_a_trial_is_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "raise OSError('torchvision is odd')",
             "fails",
             "for tests: OSError",
-            "pip install --force-reinstall --no-deps",
+            "pip uninstall torchvision",
         ),
     ],
 )
@@ -100,3 +102,11 @@ def test_the_torchvision_that_goes_with_a_torch() -> None:
     assert matching_torchvision("2.0.1") == "torchvision==0.15.*"
     assert matching_torchvision("2.9.0+cpu") == "torchvision==0.24.*"
     assert matching_torchvision("") == matching_torchvision("3.0") == "torchvision"
+
+
+def test_who_has_ultralytics_is_not_told_to_uninstall_torchvision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mend() == "pip uninstall torchvision"
+    on_path(monkeypatch, put_package(tmp_path, "ultralytics", ""))
+    assert mend() == f"pip install --force-reinstall --no-deps '{matching_torchvision(torch.__version__)}'"

@@ -37,7 +37,7 @@ def process(*arguments: object, path: Path | None = None, cwd: Path | None = Non
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,  # of a machine that has other things to do
     )
 
 

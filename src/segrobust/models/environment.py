@@ -24,12 +24,12 @@ from segrobust.models import probe
 from segrobust.models.extras import EXTRAS, REQUIRED, Extra
 from segrobust.models.machine import Cache, Memory, caches, memory, processors
 from segrobust.models.probe import GRADIENT
-from segrobust.models.shield import MEND, describe_mismatch, version
+from segrobust.models.shield import describe_mismatch, mend, version
 
 Answer = dict[str, Any]
 
-PATIENCE = 120.0
-"""Seconds a process may take; importing torch from a cold disk can take one of them."""
+PATIENCE = 300.0
+"""Seconds a process may take; importing torch can take minutes on a busy machine."""
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "YOLO_OFFLINE": "true"}  # ultralytics looks for a network when it is imported
 VARIABLES = (
@@ -183,7 +183,7 @@ def _examine_torchvision() -> Finding:
     if answer["state"] == "works":
         return Finding("torchvision", "works", answer["version"], "not needed")
     detail = f"{describe_mismatch(answer['detail'])}; segrobust goes on without it"
-    return Finding("torchvision", "fails", version("torchvision") or "", detail, MEND)
+    return Finding("torchvision", "fails", version("torchvision") or "", detail, mend())
 
 
 def examine_extra(extra: Extra) -> Finding:
@@ -194,18 +194,8 @@ def examine_extra(extra: Extra) -> Finding:
     answer = try_packages([extra.package])[extra.package]
     if answer["state"] == "works":
         return Finding(extra.name, "works", answer["version"], extra.purpose)
-    mend = f"pip install --force-reinstall '{extra.package}'"
-    if "torchvision" in answer["detail"]:
-        mend = f"pip install --force-reinstall --no-deps '{matching_torchvision(version('torch') or '')}'"
-        mend += " (from where torch came from: the same package index)"
-    return Finding(extra.name, "fails", version(extra.package) or "", f"{extra.purpose}: {answer['detail']}", mend)
-
-
-def matching_torchvision(torch: str) -> str:
-    """What to ask pip for: torch 2.n goes with torchvision 0.(n + 15), e.g. 2.13 with 0.28."""
-    major, _, rest = torch.partition(".")
-    minor = rest.partition(".")[0]
-    return f"torchvision==0.{int(minor) + 15}.*" if major == "2" and minor.isdecimal() else "torchvision"
+    again = mend() if "torchvision" in answer["detail"] else f"pip install --force-reinstall '{extra.package}'"
+    return Finding(extra.name, "fails", version(extra.package) or "", f"{extra.purpose}: {answer['detail']}", again)
 
 
 def _is_missing(package: str) -> bool:

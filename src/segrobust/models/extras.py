@@ -13,6 +13,7 @@ REQUIRED = {
     "yaml": "pyyaml",
     "safetensors": "safetensors",
     "huggingface_hub": "huggingface_hub",
+    "filelock": "filelock",
     "torch": "torch",
     "transformers": "transformers",
 }

@@ -14,9 +14,6 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-MEND = "pip uninstall torchvision"
-"""segrobust loses nothing by it, apart from the extra ``fastsam``."""
-
 
 def hide_broken_torchvision() -> None:
     """Make ``import torchvision`` fail cleanly, as if it were not installed, if it would fail anyway; say so once."""
@@ -29,7 +26,21 @@ def hide_broken_torchvision() -> None:
             del sys.modules[module]
         sys.modules["torchvision"] = None  # type: ignore[assignment]
         _forget_in_transformers()
-        log.warning("%s; going on without it; to mend it: %s", describe_mismatch(str(error)), MEND)
+        log.warning("%s; going on without it; to mend it: %s", describe_mismatch(str(error)), mend())
+
+
+def mend() -> str:
+    """What to type: nothing required needs torchvision, but ultralytics does not start where it is not installed."""
+    if importlib.util.find_spec("ultralytics") is None:
+        return "pip uninstall torchvision"
+    return f"pip install --force-reinstall --no-deps '{matching_torchvision(version('torch') or '')}'"
+
+
+def matching_torchvision(torch: str) -> str:
+    """What to ask pip for: torch 2.n goes with torchvision 0.(n + 15), e.g. 2.13 with 0.28."""
+    major, _, rest = torch.partition(".")
+    minor = rest.partition(".")[0]
+    return f"torchvision==0.{int(minor) + 15}.*" if major == "2" and minor.isdecimal() else "torchvision"
 
 
 def describe_mismatch(reason: str) -> str:
