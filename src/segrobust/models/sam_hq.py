@@ -12,6 +12,7 @@ from segrobust.models.options import LoadOptions
 from segrobust.models.preprocessing import read_frame, square_side
 from segrobust.models.pretrained import load_complete
 from segrobust.models.sam import SamSegmenter
+from segrobust.models.sam_hq_decoder import decode_hq
 from segrobust.models.shield import hide_broken_torchvision
 
 hide_broken_torchvision()
@@ -25,8 +26,8 @@ class SamHQSegmenter(SamSegmenter):
     The decoder also looks at what the encoder's first block with global attention gives. Each mask's logits are the
     sum of SAM's and those of the high-quality token, as the authors' predictor has them by default.
 
-    With ``multimask`` the three masks come sorted by predicted IoU, the best first; that is transformers' order. The
-    authors' predictor returns only the best of them, which is the answer to the rule ``best``.
+    With ``multimask`` the three masks come in the network's order, not sorted. The authors' predictor returns only the
+    one with the highest predicted IoU, which is the answer to the rule ``best``.
     """
 
     def _encode(self, inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -36,16 +37,15 @@ class SamHQSegmenter(SamSegmenter):
     def _decode(
         self, embedding: Embedding, points: Tensor | None, boxes: Tensor | None, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        logits, iou = self._decoder(
-            image_embeddings=embedding.features.to(self.dtype),
-            image_positional_embeddings=self._position,
-            sparse_prompt_embeddings=self._sparse(points, boxes).to(self.dtype),
-            dense_prompt_embeddings=self._dense,
-            multimask_output=multimask,
-            hq_token_only=False,
-            intermediate_embeddings=[part.to(self.dtype) for part in embedding.extra],
+        return decode_hq(
+            self._decoder,
+            embedding.features.to(self.dtype),
+            embedding.extra[0].to(self.dtype),
+            self._position,
+            self._dense,
+            self._sparse(points, boxes)[0].to(self.dtype),
+            multimask,
         )
-        return logits[0], iou[0]
 
 
 def load_sam_hq(folder: ModelFolder, options: LoadOptions) -> SamHQSegmenter:
