@@ -49,11 +49,11 @@ class NanoConvSegmenter(EncoderSegmenter, EverythingFirst):
     ) -> None:
         frame = Frame(model.conv_config.image_size, SAM_MEAN, SAM_STD)
         super().__init__(name, options, frame, everything, fingerprint)
-        self.module = model.to(self.device, self.dtype).eval().requires_grad_(False)
-        nn.Module.to(self.module, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module = self._network = model.to(self.device, self.dtype).eval().requires_grad_(False)
+        nn.Module.to(model, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _encode(self, inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        embedding, fine = self.module.vision_encoder(inputs.contiguous(memory_format=torch.channels_last))
+        embedding, fine = self._network.vision_encoder(inputs.contiguous(memory_format=torch.channels_last))
         return embedding, (fine,)
 
     def find_masks(self, image: Image, settings: EverythingSettings) -> Masks:
@@ -78,7 +78,7 @@ class NanoConvSegmenter(EncoderSegmenter, EverythingFirst):
         """Different masks of one photo, best first: low-resolution logits ``(n, h, w)``, predicted IoUs ``(n,)``."""
         with self._autocast():
             features, (fine,) = embedding.features.to(self.dtype), embedding.extra
-            weights, quality, prototypes = self.module.heads(features, fine.to(self.dtype))
+            weights, quality, prototypes = self._network.heads(features, fine.to(self.dtype))
         grid = features.shape[-1]
         scores, order = quality[0].float().flatten().sort(descending=True)
         chosen, scores = order[:CANDIDATES], scores[:CANDIDATES]
