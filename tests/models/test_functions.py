@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract import check_black_box_geometry, check_flat_memory, check_no_state, make_photo
+from contract import MIB, check_black_box_geometry, check_flat_memory, check_no_state, make_photo
 
 import segrobust
 from segrobust.errors import AnswerError, CapabilityError, ModelError, UsageError
@@ -41,7 +41,7 @@ def test_geometry_state_and_memory() -> None:
     segmenter = segrobust.wrap(bright)
     check_black_box_geometry(segmenter, pixels=4000, examples=6)
     check_no_state(segmenter)
-    check_flat_memory(segmenter)
+    check_flat_memory(segmenter, photos=150, allowed=16 * MIB)
 
 
 def test_what_a_function_is_called_and_given() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract import check_black_box_geometry, check_flat_memory, check_no_state, make_photo
+from contract import MIB, check_black_box_geometry, check_flat_memory, check_no_state, make_photo
 from onnx_models import BOOL, FLOAT, INT64, UINT8, write_graph
 
 import segrobust
@@ -102,7 +102,7 @@ def test_geometry(tmp_path: Path, photo: str, pixels: float) -> None:
 def test_state_and_memory(tmp_path: Path) -> None:
     model = open_one(bright_graph(tmp_path / "m.onnx", photo="small", kind=FLOAT))
     check_no_state(model)
-    check_flat_memory(model)
+    check_flat_memory(model, photos=150, allowed=16 * MIB)
     assert len(model.fingerprint) == 64  # type: ignore[attr-defined]
 
 

@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableSequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -34,7 +34,7 @@ class Endpoint:
         self.script: list[Reply] = []
         self.usual: Reply = masks(bright)
         self.get: Reply | None = None
-        self.posts: list[bytes] = []
+        self.posts: MutableSequence[bytes] = []
         self.gets = 0
         self.headers: dict[str, str] = {}
 
