@@ -28,7 +28,8 @@ from transformers import (
 from segrobust.models.nano import NanoConfig, NanoSam
 
 SIDE, CHANNELS = 256, 192
-SHARED_ENCODING = "shared_image_embedding.positional_embedding"  # the prompt encoder's own, under a second name
+SHARED_ENCODING = "shared_image_embedding.positional_embedding"
+PROMPT_ENCODING = "prompt_encoder.shared_embedding.positional_embedding"
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,17 @@ class Sam2Family(SamFamily):
                 ),
             )
         )  # fmt: skip
+        # SAM 2 has one encoding for prompts and image; transformers keeps a copy for each, drawn apart.
+        model.shared_image_embedding.positional_embedding.copy_(
+            model.prompt_encoder.shared_embedding.positional_embedding
+        )
+        for finer in (
+            model.mask_decoder.conv_s0,
+            model.mask_decoder.conv_s1,
+        ):  # a decoder that never saw them starts well
+            nn.init.zeros_(finer.weight)
+            nn.init.zeros_(finer.bias)
+        nn.init.zeros_(model.mask_decoder.obj_score_token.weight)
         for embedding in (model.vision_encoder.backbone.pos_embed, model.vision_encoder.backbone.pos_embed_window):
             nn.init.trunc_normal_(embedding, std=0.02)
         return model
@@ -185,7 +197,8 @@ class Sam2Family(SamFamily):
 def write_model(model: nn.Module, folder: Path, config: dict[str, Any]) -> None:
     """Write ``model.safetensors`` (float16) and, if it is not there yet, ``config.json``."""
     tensors = {k: v.half().contiguous() for k, v in model.state_dict().items() if "num_batches" not in k}
-    tensors.pop(SHARED_ENCODING, None)
+    if SHARED_ENCODING in tensors and torch.equal(tensors[SHARED_ENCODING], tensors[PROMPT_ENCODING]):
+        del tensors[SHARED_ENCODING]
     save_file(tensors, folder / "model.safetensors.part", metadata={"format": "pt"})
     (folder / "model.safetensors.part").replace(folder / "model.safetensors")
     if not (folder / "config.json").exists():  # the thresholds are chosen by hand and stay
@@ -203,12 +216,32 @@ def wide_position(model: nn.Module, side: int) -> Tensor:
     return encoded.permute(2, 0, 1)[None]
 
 
+def sam2_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a SAM's prompt encoder and decoder under the names of transformers' ``Sam2Model``."""
+    renamed = {}
+    for name, value in weights.items():
+        for before, after in (
+            (".out_proj.", ".o_proj."),
+            (".mlp.lin1.", ".mlp.proj_in."),
+            (".mlp.lin2.", ".mlp.proj_out."),
+        ):
+            name = name.replace(before, after)
+        renamed[name] = value
+    points = [renamed.pop(f"prompt_encoder.point_embed.{i}.weight", None) for i in range(4)]
+    if all(point is not None for point in points):
+        renamed["prompt_encoder.point_embed.weight"] = torch.cat(points)
+    if PROMPT_ENCODING in renamed:
+        renamed.setdefault(SHARED_ENCODING, renamed[PROMPT_ENCODING])
+    return renamed
+
+
 def adopt(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
     """Copy those weights whose name and shape the model has; the names that were copied.
 
-    SAM 2's decoder has SAM's parts (and a few more), so it can start from a trained nano's.
+    SAM 2's decoder has SAM's parts (and a few more) under names of its own, so it can start from a trained nano's.
     """
     own = model.state_dict()
+    weights = sam2_names(weights) if isinstance(model, Sam2Model) else weights
     taken = {k: v.float() for k, v in weights.items() if k in own and own[k].shape == v.shape}
     model.load_state_dict(taken, strict=False)
     return sorted(taken)

@@ -110,7 +110,11 @@ class Trainer:
     def learn(self, batch: Batch) -> dict[str, float]:
         """One optimiser step."""
         progress = self.progress()
-        rate = self.args.lr * min(1.0, (self.step + 1) / 300) * (0.5 * (1 + math.cos(math.pi * progress)) + 0.003)
+        rate = (
+            self.args.lr
+            * min(1.0, (self.step + 1) / self.args.warmup)
+            * (0.5 * (1 + math.cos(math.pi * progress)) + 0.003)
+        )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         imitate = self.teacher is not None and progress < self.args.imitation
@@ -206,6 +210,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=120, help="processor time to train for")
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--warmup", type=int, default=300, help="steps until the learning rate is reached")
     parser.add_argument("--decay", type=float, default=0.05)
     parser.add_argument("--scene-share", type=float, nargs=2, default=(0.5, 0.15), help="at the start and at the end")
     parser.add_argument("--model", choices=KINDS, default="nano")
