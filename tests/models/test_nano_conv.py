@@ -98,17 +98,36 @@ def ask(small: NanoConvSegmenter, prompts: Prompts, which: tuple[int, ...], mult
     return answers
 
 
-def test_a_point_gets_the_best_masks_that_contain_it(small: NanoConvSegmenter) -> None:
-    points = Prompts.of(points=[(20, 20), (50, 10), (2, 60)])
-    assert ask(small, points, (0, 1, 2, 3), False) == [[1], [3], [0]]
-    assert ask(small, points, (0, 1, 2, 3), True) == [[1, 2, 0], [3, 0, -1], [0, -1, -1]]
-    assert ask(small, points, (2,), True) == [[2, -1, -1], [-1, -1, -1], [-1, -1, -1]]
+def test_a_point_gets_what_the_cell_under_it_proposed(small: NanoConvSegmenter) -> None:
+    """Cell (2, 5) of 8 x 8 is under the point (x, y) = (45, 17) of a photo of 64 x 64."""
+    with torch.no_grad():
+        embedding = small.embed(torch.rand(3, 64, 64))
+        weights, quality, pictures = small._heads(embedding)
+        own = compose(weights[[21]], torch.tensor([21]), pictures, 8)[0]
+        order = quality[21].argsort(descending=True)
+        for multimask, k in ((True, 3), (False, 1)):
+            found = small.masks(embedding, Prompts.of(points=[(45, 17)]), multimask=multimask)
+            torch.testing.assert_close(found.logits[0], own[order[:k]])
+            torch.testing.assert_close(found.predicted_iou[0], quality[21][order[:k]])
 
 
-def test_a_box_gets_the_masks_that_fill_it_best(small: NanoConvSegmenter) -> None:
-    boxes = Prompts.of(boxes=[(14, 14, 26, 26), (10, 8, 42, 41), (41, 9, 60, 20), (40, 8, 40, 8)])
-    assert ask(small, boxes, (0, 1, 2, 3), False) == [[2], [1], [3], [-1]]
-    assert ask(small, boxes, (0, 1, 2, 3), True)[:2] == [[2, 1, 0], [1, 0, 2]]
+def test_a_box_gets_the_masks_that_fit_it_best_cut_to_it(small: NanoConvSegmenter) -> None:
+    boxes = Prompts.of(boxes=[(16, 16, 24, 24), (8, 8, 40, 40), (40, 8, 60, 20), (40, 8, 40, 8)])
+    assert [a[0] for a in ask(small, boxes, (0, 1, 2, 3), False)] == [2, 1, 3, -1]
+    with patch.object(small, "_proposals", lambda embedding, overlap: squares(1)), torch.no_grad():
+        embedding = small.embed(torch.rand(3, 64, 64))
+        found = small.masks(embedding, Prompts.of(boxes=[(8, 8, 30, 40)]), multimask=True)
+    cut = torch.zeros(64, 64, dtype=torch.bool)
+    cut[8:40, 8:30] = True
+    assert torch.equal(found.logits[0, 0] > 0, cut)
+    assert not (found.logits[0, 1:] > 0).any()
+    assert found.predicted_iou[0].tolist() == [pytest.approx(0.9), 0, 0]
+
+
+def test_bounds_are_around_the_pixels() -> None:
+    masks = squares(1, 3)[0] > 0
+    masks[1, 30, 2] = True
+    assert nano_conv._bounds(masks).tolist() == [[8, 8, 40, 40], [2, 8, 60, 31]]
 
 
 @settings(max_examples=60, deadline=None)

@@ -91,8 +91,6 @@ def test_embedding_is_transformers_own(pair: Pair, embedding: Embedding, prepare
 
 @pytest.mark.parametrize("multimask", [False, True])
 def test_masks_are_transformers_own(pair: Pair, embedding: Embedding, prepared: torch.Tensor, multimask: bool) -> None:
-    if isinstance(pair.segmenter, SamHQSegmenter):
-        return  # transformers' decoder is not the authors'; test_sam_hq.py compares with them
     side = pair.segmenter.frame.side
     scale = np.array([side / SIZE[1], side / SIZE[0]])
     logits, iou = ask(pair.reference, prepared, scale, multimask)
@@ -100,6 +98,9 @@ def test_masks_are_transformers_own(pair: Pair, embedding: Embedding, prepared: 
     assert (logits[0] - logits[1]).abs().max() > 1e-3
     with torch.no_grad():
         found = pair.segmenter.masks(embedding, Prompts.of(POINTS, BOXES), multimask=multimask)
+    if isinstance(pair.segmenter, SamHQSegmenter):  # its decoder is the authors', to whom test_sam_hq.py holds it
+        assert (found.logits - logits).abs().max() > 0.1 * logits.abs().max()  # else ours is no longer needed
+        return
     assert_close(found.logits, logits)
     assert_close(found.predicted_iou, iou)
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from segrobust.models.base import Embedding, EverythingFirst, EverythingSettings, Prediction
 from segrobust.models.encoder import EncoderSegmenter, Frame
@@ -14,10 +16,8 @@ from segrobust.models.nano_loading import load_weights
 from segrobust.models.options import LoadOptions
 from segrobust.types import Image, Masks, encode_mask
 
-CANDIDATES = 400
-"""Proposals, best first, that are composed and compared; the rest of the grid's are dropped unseen."""
-OVERLAP = 0.7
-"""Of two masks with a higher IoU the one with the lower predicted IoU goes; for prompts, before any other filter."""
+OVERLAP = 0.9
+"""For boxes: of two masks with a higher IoU the one with the lower predicted IoU is not considered."""
 NOTHING = -10.0
 """The logit of an empty mask."""
 
@@ -25,10 +25,11 @@ NOTHING = -10.0
 class NanoConvSegmenter(EncoderSegmenter, EverythingFirst):
     """An everything-first segmenter with gradients.
 
-    A point is answered by the best mask (highest predicted IoU) that contains it, with ``multimask`` by the best three;
-    a box by the mask whose pixels' IoU with the box is highest, with ``multimask`` by the three highest. No mask there:
-    an empty answer. FastSAM's own rule for points, the union of all masks that contain it, is not used: three nested
-    masks of a cell would always give the largest.
+    All masks are proposed before any prompt is looked at. A point gets those that the cell under it proposed: all
+    three with ``multimask``, else the one with the highest predicted IoU. A box gets the mask that fits it best, or
+    the best three: highest product of the IoU of the two boxes and the IoU of the mask's pixels with the box; what lies
+    outside the box is cut off, as YOLACT does with the box that it found itself. No mask there: an empty answer.
+    FastSAM's own rules differ: the union of all masks that contain the point; the pixels' IoU with the box alone.
 
     Args:
         model: the network.
@@ -74,25 +75,28 @@ class NanoConvSegmenter(EncoderSegmenter, EverythingFirst):
         rles = [encode_mask(full[i]) for i in there]
         return Masks.from_rles(image.size, rles, predicted_iou=scores[there], stability=stable[there])
 
-    def _proposals(self, embedding: Embedding, overlap: float) -> tuple[Tensor, Tensor]:
-        """Different masks of one photo, best first: low-resolution logits ``(n, h, w)``, predicted IoUs ``(n,)``."""
+    def _heads(self, embedding: Embedding) -> tuple[Tensor, Tensor, Tensor]:
+        """What the masks of one photo are made of: weights ``(cells, 3, K + 6)``, predicted IoUs, prototypes."""
         with self._autocast():
             features, (fine,) = embedding.features.to(self.dtype), embedding.extra
             weights, quality, prototypes = self._network.heads(features, fine.to(self.dtype))
-        grid = features.shape[-1]
-        scores, order = quality[0].float().flatten().sort(descending=True)
-        chosen, scores = order[:CANDIDATES], scores[:CANDIDATES]
-        cells = chosen // MASKS
-        each = weights[0].float().flatten(0, 1)[chosen][:, None]
-        logits = compose(each, cells, prototypes[0].float(), grid)[:, 0]
-        inside = self._inside_photo(embedding, logits)
-        kept = _different(logits.detach() > 0, inside, overlap)
-        return logits[kept], scores[kept]
+        return weights[0].float(), quality[0].float(), prototypes[0].float()
 
-    def _inside_photo(self, embedding: Embedding, logits: Tensor) -> Tensor:
+    def _proposals(self, embedding: Embedding, overlap: float) -> tuple[Tensor, Tensor]:
+        """Different masks of one photo, best first: low-resolution logits ``(n, h, w)``, predicted IoUs ``(n,)``."""
+        weights, quality, pictures = self._heads(embedding)
+        grid = embedding.features.shape[-1]
+        scores, order = quality.flatten().sort(descending=True)
+        each = weights.flatten(0, 1)[order][:, None]
+        with torch.no_grad():
+            masks = compose(each, order // MASKS, pictures, grid)[:, 0] > 0
+        kept = _different(masks, self._inside_photo(embedding, masks), overlap)
+        return compose(each[kept], order[kept] // MASKS, pictures, grid)[:, 0], scores[kept]
+
+    def _inside_photo(self, embedding: Embedding, masks: Tensor) -> Tensor:
         """Which low-resolution pixels show the photo, not the padding."""
-        inside = torch.zeros(logits.shape[-2:], dtype=torch.bool, device=logits.device)
-        step = self.frame.side // logits.shape[-1]
+        inside = torch.zeros(masks.shape[-2:], dtype=torch.bool, device=masks.device)
+        step = self.frame.side // masks.shape[-1]
         height, width = (-(-size // step) for size in embedding.geometry.resized)
         inside[:height, :width] = True
         return inside
@@ -100,36 +104,48 @@ class NanoConvSegmenter(EncoderSegmenter, EverythingFirst):
     def _decode(
         self, embedding: Embedding, points: Tensor | None, boxes: Tensor | None, multimask: bool
     ) -> tuple[Tensor, Tensor]:
+        if points is not None:
+            return self._under(embedding, points, multimask)
+        assert boxes is not None
         logits, quality = self._proposals(embedding, OVERLAP)
-        masks = logits.detach() > 0
-        if points is None:
-            assert boxes is not None
-            fit = _box_ious(masks, boxes * masks.shape[-1] / self.frame.side)
-        else:
-            fit = quality.detach() * _contains(masks, points * masks.shape[-1] / self.frame.side)
-        k = min(MASKS if multimask else 1, len(masks))
-        best, which = fit.topk(k, dim=1)
-        found = best > 0
-        answers = torch.where(found[..., None, None], logits[which], torch.full_like(logits[which], NOTHING))
-        scores = torch.where(found, quality[which], torch.zeros_like(best))
-        missing = (MASKS if multimask else 1) - k
-        if missing:
-            answers = torch.cat([answers, answers.new_full((len(fit), missing, *masks.shape[-2:]), NOTHING)], dim=1)
-            scores = torch.cat([scores, scores.new_zeros((len(fit), missing))], dim=1)
-        return answers, scores
+        boxes = boxes * logits.shape[-1] / self.frame.side
+        masks = (logits.detach() > 0) & self._inside_photo(embedding, logits)
+        fit = _box_ious(masks, boxes) * _ious(boxes, _bounds(masks))
+        wanted = MASKS if multimask else 1
+        best, which = fit.topk(min(wanted, len(masks)), dim=1)
+        cut = _covered(boxes[:, 1], boxes[:, 3], masks.shape[1])[:, :, None]
+        cut = cut * _covered(boxes[:, 0], boxes[:, 2], masks.shape[2])[:, None]
+        there = (best > 0)[..., None, None] & (cut > 0)[:, None]
+        answers = torch.where(there, logits[which], torch.full_like(logits[which], NOTHING))
+        scores = torch.where(best > 0, quality[which], torch.zeros_like(best))
+        missing = (0, wanted - best.shape[1])
+        return F.pad(answers, (0, 0, 0, 0, *missing), value=NOTHING), F.pad(scores, missing)
+
+    def _under(self, embedding: Embedding, points: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
+        """The masks that the cells under points ``(p, 2)`` proposed, best first."""
+        weights, quality, pictures = self._heads(embedding)
+        grid = embedding.features.shape[-1]
+        column, row = (points * grid / self.frame.side).long().clamp(0, grid - 1).unbind(1)
+        cells = row * grid + column
+        scores, order = quality[cells].sort(dim=1, descending=True)
+        order = order[:, : MASKS if multimask else 1]
+        chosen = weights[cells].gather(1, order[..., None].expand(-1, -1, weights.shape[-1]))
+        return compose(chosen, cells, pictures, grid), scores[:, : order.shape[1]]
 
 
 def _different(masks: Tensor, inside: Tensor, overlap: float) -> Tensor:
     """Indices of masks ``(n, h, w)`` bool, in order, that are not empty and not alike to an earlier one that stays."""
-    flat = (masks & inside).flatten(1).float()
-    areas = flat.sum(1)
-    shared = flat @ flat.T
-    alike = (shared / (areas[:, None] + areas - shared).clamp(min=1) > overlap).cpu()
-    stays: list[int] = []
-    for i in torch.nonzero(areas > 0)[:, 0].tolist():
-        if not stays or not alike[i, stays].any():
-            stays.append(i)
-    return torch.tensor(stays, dtype=torch.int64, device=masks.device)
+    flat = (masks & inside).flatten(1).cpu().numpy()
+    bits = np.packbits(np.pad(flat, ((0, 0), (0, -flat.shape[1] % 64))), axis=1).view(np.uint64)
+    areas = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+    left, stays = np.flatnonzero(areas), []
+    while len(left):
+        best = left[0]
+        stays.append(best)
+        shared = np.bitwise_count(bits[left] & bits[best]).sum(axis=1, dtype=np.int64)
+        left = left[shared <= overlap * (areas[left] + areas[best] - shared)]
+        left = left[left != best]
+    return torch.tensor(np.array(stays, np.int64), device=masks.device)
 
 
 def _stability(logits: Tensor, offset: float) -> Tensor:
@@ -137,11 +153,23 @@ def _stability(logits: Tensor, offset: float) -> Tensor:
     return (logits > offset).sum((-1, -2)) / outer.clamp(min=1)
 
 
-def _contains(masks: Tensor, points: Tensor) -> Tensor:
-    """``(p, n)``: 1 where a mask ``(n, h, w)`` holds the pixel under a point ``(p, 2)`` xy, else 0."""
-    x = points[:, 0].floor().long().clamp(0, masks.shape[-1] - 1)
-    y = points[:, 1].floor().long().clamp(0, masks.shape[-2] - 1)
-    return masks[:, y, x].T.float()
+def _bounds(masks: Tensor) -> Tensor:
+    """The boxes ``(n, 4)`` xyxy around masks ``(n, h, w)`` that are not empty; far edges exclusive."""
+    sides = []
+    for filled in (masks.any(dim=1), masks.any(dim=2)):
+        low = filled.int().argmax(dim=1)
+        high = filled.shape[1] - filled.flip(1).int().argmax(dim=1)
+        sides.append(torch.stack([low, high]))
+    return torch.stack([sides[0][0], sides[1][0], sides[0][1], sides[1][1]], dim=1).float()
+
+
+def _ious(one: Tensor, other: Tensor) -> Tensor:
+    """``(b, n)``: IoU of boxes ``(b, 4)`` and ``(n, 4)`` xyxy."""
+    low = torch.maximum(one[:, None, :2], other[None, :, :2])
+    high = torch.minimum(one[:, None, 2:], other[None, :, 2:])
+    shared = (high - low).clamp(min=0).prod(2)
+    areas = (one[:, 2:] - one[:, :2]).prod(1)[:, None] + (other[:, 2:] - other[:, :2]).prod(1)
+    return shared / (areas - shared).clamp(min=1e-6)
 
 
 def _box_ious(masks: Tensor, boxes: Tensor) -> Tensor:

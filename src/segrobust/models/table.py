@@ -65,9 +65,9 @@ def _fast_sam(name: str, parameters: int, source: str) -> ModelEntry:
 
 ENTRIES: tuple[ModelEntry, ...] = (
     _embedded("nano", "nano (SAM decoder)", 6_526_480, _SHIPPED),
-    _embedded("nano-vit", "SAM", 6_902_608, _BESIDE),
-    _embedded("nano-hiera", "SAM 2", 6_252_113, _BESIDE),
-    _embedded("nano-conv", "nano-conv (everything first)", 0, _SHIPPED),
+    _embedded("nano-vit", "SAM", 6_897_528, _BESIDE),
+    _embedded("nano-hiera", "SAM 2", 6_244_961, _BESIDE),
+    _embedded("nano-conv", "nano-conv (everything first)", 6_405_421, _SHIPPED),
     _embedded("nano-robust", "nano (SAM decoder)", 6_526_480, _BESIDE),
     _hub("facebook/sam-vit-base", "SAM", 93_735_472, "Apache-2.0", "parity"),
     _hub("facebook/sam-vit-large", "SAM", 312_342_832, "Apache-2.0", "parity"),
