@@ -4,9 +4,10 @@
 
 Reads ``RUNS/sa1b/results.json`` and ``RUNS/demo/results.json`` (written by ``segrobust attack``; the commands are in
 the documents), ``RUNS/transfer/results.json`` (by ``segrobust run``), ``RUNS/gradient_cost.txt`` and
-``RUNS/guide.txt`` (the benchmarks' output) and the scores in nano's ``card.json`` (training/score.py). Copies the
-README's picture, and replaces what stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in README.md,
-docs/benchmarks.md, docs/transfer.md and the model card; docs/models.md is write_models.py's.
+``RUNS/guide.txt`` (the benchmarks' output) and the scores in the embedded models' ``card.json`` (training/score.py).
+Copies the README's picture, and replaces what stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in
+README.md, docs/benchmarks.md, docs/transfer.md and the model cards; docs/models.md is write_models.py's. What has no
+stored run keeps the table it has.
 """
 
 import argparse
@@ -18,12 +19,13 @@ from typing import Any
 
 from benchmarks import write_models
 
+from segrobust.models.presence import where
+from segrobust.models.table import ENTRIES
 from segrobust.report.tables import markdown_table, results_text
 from segrobust.report.transfer import transfer_text
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "chelsea.png"
-CARD = ROOT / "src/segrobust/models/embedded/nano"
 
 
 def replace(document: Path, name: str, text: str) -> None:
@@ -79,13 +81,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
     args = parser.parse_args()
-    replace(ROOT / "docs/benchmarks.md", "sa1b", run_text(args.runs / "sa1b"))
-    replace(ROOT / "docs/transfer.md", "transfer", transfer_section(args.runs / "transfer"))
-    cost = "\n".join((args.runs / name).read_text().strip() for name in ("gradient_cost.txt", "guide.txt"))
-    replace(ROOT / "docs/benchmarks.md", "cost", f"```\n{cost}\n```")
-    replace(ROOT / "README.md", "demo", run_text(args.runs / "demo"))
-    shutil.copy(args.runs / "demo/panels" / PICTURE, ROOT / "docs/images/panel.png")
-    replace(CARD / "README.md", "scores", card_text(json.loads((CARD / "card.json").read_text())))
+    for document, name, make in (
+        ("docs/benchmarks.md", "sa1b", run_text),
+        ("docs/transfer.md", "transfer", transfer_section),
+        ("README.md", "demo", run_text),
+    ):
+        if (args.runs / name / "results.json").exists():
+            replace(ROOT / document, name, make(args.runs / name))
+        else:
+            print(f"{document}: left as it is, there is no {args.runs / name}")
+    if (args.runs / "demo/panels" / PICTURE).exists():
+        shutil.copy(args.runs / "demo/panels" / PICTURE, ROOT / "docs/images/panel.png")
+    files = [args.runs / name for name in ("gradient_cost.txt", "guide.txt")]
+    if all(file.exists() for file in files):
+        cost = "\n".join(file.read_text().strip() for file in files)
+        replace(ROOT / "docs/benchmarks.md", "cost", f"```\n{cost}\n```")
+    for entry in ENTRIES:
+        if (scores := write_models.card(entry)) is not None:
+            replace(where(entry) / "README.md", "scores", card_text(scores))
     write_models.main()
 
 

@@ -43,6 +43,8 @@ def run(config: RunConfig, out: Path, listener: Listener, command: Sequence[str]
     photos = find_photos([Path(p) for p in config.photos])
     names = _names(photos, config.rows())
     model = require_white_box(load(config.model, **config.loading()))
+    if config.max_memory is not None:
+        model.views_at_a_time(1)  # a limit that nothing fits into is told now, not after the first photo's clean side
     folder = open_folder(out, config)
     everything = model.everything
     if config.points_per_side is not None:
