@@ -19,7 +19,7 @@ help:
 	@echo "make test-all   lint, then all tests"
 	@echo "make test-fastsam  the tests of FastSAM alone"
 	@echo "make lint       ruff, mypy, import-linter"
-	@echo "make bench      speed and memory"
+	@echo "make bench      speed and memory, SAM-H at full size too (16 GiB, long)"
 	@echo "make clean      remove what make and the tools made, except runs/"
 
 # A virtual environment knows its own path: one that was moved or copied along is as stale as an old one.

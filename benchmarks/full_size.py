@@ -105,8 +105,9 @@ def measure(row: str, copies: int) -> dict[str, Any]:
     }
 
 
-def circumstances() -> dict[str, Any]:
+def circumstances(args: argparse.Namespace) -> dict[str, Any]:
     return {
+        **({"note": args.note} if args.note else {}),
         "device": "cpu",
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
@@ -115,7 +116,7 @@ def circumstances() -> dict[str, Any]:
             **{name: version(name) for name in ("torch", "transformers")},
         },
         "photo": list(PHOTO),
-        "command": "python benchmarks/full_size.py",
+        "command": f"python benchmarks/full_size.py --rows {' '.join(args.rows)} --copies {args.copies}",
     }
 
 
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=ROWS)
     parser.add_argument("--copies", type=int, default=3, help="views of a step")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--note", help="what a reader of the numbers must know, e.g. that the machine was busy")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -154,7 +156,7 @@ def main() -> None:
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(table(rows[-1:]).splitlines()[-1], flush=True)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps({**circumstances(), "rows": rows}, indent=1) + "\n")
+        args.out.write_text(json.dumps({**circumstances(args), "rows": rows}, indent=1) + "\n")
     print(table(rows))
 
 

@@ -46,7 +46,7 @@ def test_what_is_optional_may_be_broken(tmp_path: Path) -> None:
     assert lines_about(done.stdout, "fastsam")[1] == mend
     line, mend = lines_about(done.stdout, "onnx")
     assert "ImportError: cannot open libnothing.so" in line
-    assert mend == "        to mend it: pip install --force-reinstall 'onnxruntime'"
+    assert mend == "        to mend it: pip install --force-reinstall --no-deps 'onnxruntime'"
     for word in ("memory: ", "processors: ", "cache, Hugging Face hub: ", "GiB free on its disk"):
         assert word in done.stdout
 
@@ -62,7 +62,7 @@ def test_what_is_required_may_not(tmp_path: Path) -> None:
     required = {finding["name"]: finding for finding in found["required"]}
     assert required["torch"]["state"] == "works"
     assert required["transformers"]["detail"] == "ImportError: torn"
-    assert required["transformers"]["mend"] == "pip install --force-reinstall 'transformers>=5'"
+    assert required["transformers"]["mend"] == "pip install --force-reinstall --no-deps 'transformers>=5'"
     assert required["gradient"]["mend"] == "mend transformers first"
     assert [extra["state"] for extra in found["extras"]] == ["works"] * 3
 

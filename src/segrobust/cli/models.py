@@ -24,9 +24,6 @@ Example:
     rich_markup_mode=None,
 )
 
-Names = Annotated[list[str], typer.Argument(help="Names from segrobust ls models, or Hugging Face names.")]
-
-
 @app.callback()
 def _models(context: typer.Context) -> None:
     """Weights: download, verify, find and convert."""
@@ -94,7 +91,7 @@ def _is_on_the_hub(name: str) -> bool:
     """Whether huggingface_hub keeps it; what came with segrobust is refused in words."""
     entry = find_entry(name)
     if entry is not None and entry.loader == "loading:load_embedded":
-        raise UsageError(f"model {name!r} is {entry.source}; there is nothing to download")
+        raise UsageError(f"model {name!r} is {entry.source}; there is nothing to download or verify")
     if entry is not None:
         return entry.loader == "loading:load_hub"
     return "://" not in name and name.count("/") == 1 and not Path(name).exists()

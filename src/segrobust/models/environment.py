@@ -164,7 +164,7 @@ def _required(name: str, answer: Answer, others: Mapping[str, Answer]) -> Findin
     found = answer.get("version") or version(REQUIRED[name]) or ""
     if answer["state"] == "works":
         return Finding(name, "works", found)
-    again = "" if _is_missing(name) else "--force-reinstall "
+    again = "" if _is_missing(name) else "--force-reinstall --no-deps "
     return Finding(name, "fails", found, answer["detail"], f"pip install {again}'{_requirement(REQUIRED[name])}'")
 
 
@@ -172,7 +172,7 @@ def _gradient(answer: Answer, others: Mapping[str, Answer]) -> Finding:
     if answer["state"] == "works":
         return Finding(GRADIENT, "works", detail="the embedded model loads, and a gradient reaches the pixels")
     broken = [name for name, other in others.items() if other["state"] != "works" and name != GRADIENT]
-    again = "pip install --force-reinstall --no-deps segrobust"
+    again = "pip install --force-reinstall --no-deps -e .  (in a checkout of segrobust)"
     return Finding(GRADIENT, "fails", "", answer["detail"], f"mend {', '.join(broken)} first" if broken else again)
 
 
@@ -194,7 +194,7 @@ def examine_extra(extra: Extra) -> Finding:
     answer = try_packages([extra.package])[extra.package]
     if answer["state"] == "works":
         return Finding(extra.name, "works", answer["version"], extra.purpose)
-    again = mend() if "torchvision" in answer["detail"] else f"pip install --force-reinstall '{extra.package}'"
+    again = mend() if "torchvision" in answer["detail"] else f"pip install --force-reinstall --no-deps '{extra.package}'"
     return Finding(extra.name, "fails", version(extra.package) or "", f"{extra.purpose}: {answer['detail']}", again)
 
 

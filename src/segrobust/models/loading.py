@@ -85,8 +85,8 @@ class ModelFolder:
         if self.local:
             return f"cannot load {self.source}: {reason}; is the folder complete (config.json, model.safetensors)?"
         return (
-            f"cannot load {self.source}: {reason}; on a connected machine: 'hf download {self.source}'; "
-            "copy the folder here and give its path"
+            f"cannot load {self.source}: no such folder here; {reason}; on a connected machine: "
+            f"'hf download {self.source}'; copy the folder here and give its path"
         )
 
     def everything(self) -> EverythingSettings:
@@ -138,8 +138,8 @@ def load_embedded(name: str, options: LoadOptions) -> "Segmenter":
     if folder is not None:
         return load_source(ModelFolder(str(folder), name), options)
     raise ModelError(
-        f"model {name!r} is too large for the installed package: get the folder models/{name} of the repository and "
-        "give its path"
+        f"model {name!r} is not in the installed package, to keep that small: 'pip install -e .' in a checkout of the "
+        f"repository, or give the path of its folder models/{name}"
     )
 
 
