@@ -74,7 +74,12 @@ def test_a_trial_is_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     [
         (None, "absent", "for tests", "pip install 'segrobust[fake]'"),
         ("__version__ = '3'", "works", "for tests", ""),
-        (CRASH, "fails", "for tests: took its process down (SIGKILL)", "pip install --force-reinstall --no-deps 'fake_extra'"),
+        (
+            CRASH,
+            "fails",
+            "for tests: took its process down (SIGKILL)",
+            "pip install --force-reinstall --no-deps 'fake_extra'",
+        ),
         ("import nonesuch", "fails", "for tests: ModuleNotFoundError: No module named 'nonesuch'", "pip install --f"),
         (
             "raise OSError('torchvision is odd')",

@@ -24,6 +24,7 @@ Example:
     rich_markup_mode=None,
 )
 
+
 @app.callback()
 def _models(context: typer.Context) -> None:
     """Weights: download, verify, find and convert."""

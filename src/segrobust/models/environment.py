@@ -194,7 +194,9 @@ def examine_extra(extra: Extra) -> Finding:
     answer = try_packages([extra.package])[extra.package]
     if answer["state"] == "works":
         return Finding(extra.name, "works", answer["version"], extra.purpose)
-    again = mend() if "torchvision" in answer["detail"] else f"pip install --force-reinstall --no-deps '{extra.package}'"
+    again = (
+        mend() if "torchvision" in answer["detail"] else f"pip install --force-reinstall --no-deps '{extra.package}'"
+    )
     return Finding(extra.name, "fails", version(extra.package) or "", f"{extra.purpose}: {answer['detail']}", again)
 
 

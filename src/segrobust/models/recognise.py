@@ -28,7 +28,8 @@ class Recognised:
     """What a file of weights holds.
 
     Attributes:
-        family: ``sam``, ``sam_hq``, ``sam2``, ``sam3``, ``mobile_sam``, ``efficient_sam``, ``fast_sam``, ``light_hq`` or ``nano``.
+        family: ``sam``, ``sam_hq``, ``sam2``, ``sam3``, ``mobile_sam``, ``efficient_sam``, ``fast_sam``,
+            ``light_hq`` or ``nano``.
         layout: whose names the weights have: the authors', transformers' or ours.
         title: for people, e.g. ``SAM ViT-H``.
         name: of the model in ``segrobust ls models``; empty = a size of its own.
