@@ -1,7 +1,5 @@
 """``nano-conv`` behind the interfaces: it finds all masks first, and prompts choose among them."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,7 +10,7 @@ from segrobust.models.encoder import EncoderSegmenter, Frame
 from segrobust.models.geometry import SAM_MEAN, SAM_STD, to_tensor
 from segrobust.models.loading import ModelFolder
 from segrobust.models.nano_conv_net import MASKS, NanoConv, NanoConvConfig, compose
-from segrobust.models.nano_loading import load_weights
+from segrobust.models.nano_loading import load_weights, read_sizes
 from segrobust.models.options import LoadOptions
 from segrobust.types import Image, Masks, encode_mask
 
@@ -194,9 +192,6 @@ def load_nano_conv(folder: ModelFolder, options: LoadOptions) -> NanoConvSegment
     Raises:
         ModelError: the weights are missing or do not fit the configuration.
     """
-    sizes: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in folder.config["architecture"].items()
-    }
-    model = NanoConv(NanoConvConfig(**sizes))
+    model = NanoConv(NanoConvConfig(**read_sizes(folder)))
     load_weights(model, folder)
     return NanoConvSegmenter(model, folder.name, options, everything=folder.everything(), fingerprint=folder.digest())

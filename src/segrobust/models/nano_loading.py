@@ -20,13 +20,15 @@ def load_nano(folder: ModelFolder, options: LoadOptions) -> SamSegmenter:
     Raises:
         ModelError: the weights are missing or do not fit the configuration.
     """
-    sizes: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in folder.config["architecture"].items()
-    }
-    model = NanoSam(NanoConfig(**sizes))
+    model = NanoSam(NanoConfig(**read_sizes(folder)))
     load_weights(model, folder)
     nn.Module.to(model.vision_encoder, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return SamSegmenter(model, folder.name, options, everything=folder.everything(), fingerprint=folder.digest())
+
+
+def read_sizes(folder: ModelFolder) -> dict[str, Any]:
+    """The sizes under ``architecture`` in the folder's ``config.json``; its lists become tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in folder.config["architecture"].items()}
 
 
 def load_weights(model: nn.Module, folder: ModelFolder) -> None:
