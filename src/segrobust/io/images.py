@@ -6,7 +6,6 @@ several times an 8/255 budget and would save another photo than the one that was
 """
 
 import hashlib
-import logging
 import os
 import re
 import stat
@@ -17,26 +16,16 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
 
 from segrobust.errors import PhotoError, UsageError
+from segrobust.io.decoding import MAX_PIXELS as MAX_PIXELS
+from segrobust.io.decoding import decode_photo, unreadable
 from segrobust.io.files import atomic_write_bytes
 from segrobust.types import Image, Pixels
 
-logger = logging.getLogger(__name__)
-
-MAX_PIXELS = 100_000_000
-"""Photos with more pixels (100 megapixels, 300 MB decoded) are refused before anything is decoded."""
-
-# An explicit list: Pillow would otherwise also try formats that start other programs (EPS runs Ghostscript).
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 """What counts as a photo inside a folder (compared in lower case)."""
-
-_SIXTEEN_BIT = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
 _LONGEST_NAME = 120  # bytes; file systems allow 255, and suffixes such as "_guide.png" follow
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
@@ -61,28 +50,8 @@ def read_image(path: Path | str) -> Image:
             pixels, or larger than ``MAX_PIXELS``. The message is one line with the file's name and the reason.
     """
     path = Path(path)
-    _require_regular_file(path)
-    try:
-        with Pillow.open(path, formats=FORMATS) as photo:
-            _require_size(path, photo.width * photo.height, f"{photo.width} x {photo.height} pixels")
-            frames, kind = getattr(photo, "n_frames", 1), photo.format
-            photo.load()
-            upright = ImageOps.exif_transpose(photo)
-            pixels = _to_rgb(upright)
-    except UnidentifiedImageError:
-        raise _bad(path, f"not a photo in a format that is read ({', '.join(FORMATS)})") from None
-    except Pillow.DecompressionBombError as error:
-        # Pillow refuses above its own limit before it tells the size, except inside its message.
-        found = re.search(r"\d+", str(error))
-        _require_size(path, int(found[0]) if found else MAX_PIXELS + 1, "an image")
-        raise _bad(path, str(error)) from error
-    except (MemoryError, PhotoError):
-        raise
-    except Exception as error:  # Pillow's decoders raise whatever their parser met: OSError, SyntaxError, struct.error
-        raise _bad(path, getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
-    if frames > 1 and kind != "MPO":  # the further pictures of a phone's MPO file are previews, not frames
-        logger.warning("%s has %d frames; only the first is used", path, frames)
-    return Image(pixels, name=path.stem, path=path)
+    require_regular_file(path)
+    return Image(decode_photo(path, path), name=path.stem, path=path)
 
 
 def write_png(path: Path | str, pixels: Pixels) -> Path:
@@ -166,48 +135,24 @@ def output_names(paths: Iterable[Path]) -> dict[Path, str]:
     return names
 
 
-def _bad(path: Path, reason: str) -> PhotoError:
-    return PhotoError(" ".join(f"{path}: {reason}".split()))
+def require_regular_file(path: Path) -> None:
+    """Refuse what is missing, empty, a folder or a pipe.
 
-
-def _require_regular_file(path: Path) -> None:
+    Raises:
+        PhotoError: with the reason in words.
+    """
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise _bad(path, "no such file") from None
+        raise unreadable(path, "no such file") from None
     except (OSError, ValueError) as error:
-        raise _bad(path, getattr(error, "strerror", None) or str(error)) from None
+        raise unreadable(path, getattr(error, "strerror", None) or str(error)) from None
     if stat.S_ISDIR(status.st_mode):
-        raise _bad(path, "is a folder, not a photo")
+        raise unreadable(path, "is a folder, not a photo")
     if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
-        raise _bad(path, "is not a regular file")
+        raise unreadable(path, "is not a regular file")
     if status.st_size == 0:
-        raise _bad(path, "the file is empty (0 bytes)")
-
-
-def _require_size(path: Path, count: int, what: str) -> None:
-    if count > MAX_PIXELS:
-        limit = MAX_PIXELS // 1_000_000
-        raise _bad(path, f"{what} of {count / 1e6:.1f} megapixels is over the limit of {limit} megapixels")
-
-
-def _to_rgb(photo: Pillow.Image) -> Pixels:
-    if photo.mode == "F":
-        raise ValueError("32-bit float pixels have no fixed range; save the photo as 8-bit PNG first")
-    if photo.mode in _SIXTEEN_BIT:
-        return _grey_from_16_bits(np.asarray(photo))
-    if photo.has_transparency_data:
-        layer = photo.convert("RGBA")
-        photo = Pillow.alpha_composite(Pillow.new("RGBA", layer.size, "white"), layer)
-    return np.array(photo.convert("RGB"), dtype=np.uint8)
-
-
-def _grey_from_16_bits(values: NDArray[np.integer]) -> Pixels:
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise ValueError(f"32-bit integer pixels from {low} to {high} do not fit 16 bits; save the photo as 8-bit PNG")
-    grey = ((values.astype(np.int32) + 128) // 257).astype(np.uint8)  # 257 is odd: no ties, so this is the nearest
-    return np.repeat(grey[:, :, None], 3, axis=2)
+        raise unreadable(path, "the file is empty (0 bytes)")
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -2,17 +2,15 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from pycocotools import mask as coco
+from typing import Any, NoReturn
 
 from segrobust.errors import PhotoError
+from segrobust.io.decoding import MAX_PIXELS
 from segrobust.io.files import atomic_write_text
-from segrobust.io.images import MAX_PIXELS
-from segrobust.types import RLE, Masks, decode_mask, encode_mask
+from segrobust.io.rle import segmentation_to_rle
+from segrobust.types import Masks
 
 
 def read_sa1b(path: Path | str, *, size: tuple[int, int] | None = None) -> Masks:
@@ -34,24 +32,64 @@ def read_sa1b(path: Path | str, *, size: tuple[int, int] | None = None) -> Masks
             annotation's id), or the masks belong to a photo of another size.
     """
     path = Path(path)
-    document = _load(path)
-    found = _size(path, document)
-    if size is not None and found != tuple(size):
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PhotoError(f"{path}: {error.strerror or error}") from error
+    masks = parse_sa1b(content, str(path))
+    if size is not None and masks.size != tuple(size):
+        found = masks.size
         raise PhotoError(f"{path}: masks are for a {found[0]} x {found[1]} photo, this one is {size[0]} x {size[1]}")
+    return masks
+
+
+def stop_at(message: str) -> NoReturn:
+    """What is done about the first problem, unless all of them are to be listed: give up.
+
+    Raises:
+        PhotoError: always.
+    """
+    raise PhotoError(message)
+
+
+def parse_sa1b(content: bytes, place: str, *, report: Callable[[str], None] = stop_at) -> Masks:
+    """The masks in the bytes of an SA-1B annotation file, see :func:`read_sa1b`.
+
+    Args:
+        content: of the JSON file.
+        place: what messages call the file.
+        report: is told of every annotation that cannot be read; if it returns, that one is left out.
+
+    Returns:
+        The masks, in the order of the file.
+
+    Raises:
+        PhotoError: not such JSON; and what ``report`` makes of the rest.
+    """
+    document = _document(content, place)
+    found = _size(place, document)
     annotations = document.get("annotations")
     if not isinstance(annotations, list):
-        raise PhotoError(f"{path}: no list of annotations")
+        raise PhotoError(f"{place}: no list of annotations")
     rles, predicted, stability, points = [], [], [], []
     for index, annotation in enumerate(annotations):
         try:
-            rles.append(_segmentation(annotation["segmentation"], found))
-            predicted.append(_score(annotation, "predicted_iou"))
-            stability.append(_score(annotation, "stability_score"))
-            points.append(_point(annotation.get("point_coords")))
+            rle = segmentation_to_rle(annotation["segmentation"], found)
+            scores = _score(annotation, "predicted_iou"), _score(annotation, "stability_score")
+            point = _point(annotation.get("point_coords"))
         except Exception as error:  # the content is anybody's: wrong types anywhere, and pycocotools raises many kinds
-            reason = "no segmentation" if isinstance(error, KeyError) else " ".join(str(error).split())
-            raise PhotoError(f"{path}: annotation {_name(annotation, index)}: {reason}") from error
+            report(f"{place}: annotation {_name(annotation, index)}: {reason_of(error)}")
+            continue
+        rles.append(rle)
+        predicted.append(scores[0])
+        stability.append(scores[1])
+        points.append(point)
     return Masks.from_rles(found, rles, predicted_iou=predicted, stability=stability, points=points)
+
+
+def reason_of(error: Exception) -> str:
+    """Why an annotation cannot be read, in a line."""
+    return "no segmentation" if isinstance(error, KeyError) else " ".join(str(error).split())
 
 
 def write_sa1b(path: Path | str, masks: Masks, image_name: str, image_id: int = 0) -> Path:
@@ -91,88 +129,24 @@ def write_sa1b(path: Path | str, masks: Masks, image_name: str, image_id: int = 
     return atomic_write_text(path, json.dumps({"image": image, "annotations": annotations}, allow_nan=False) + "\n")
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _document(content: bytes, place: str) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise PhotoError(f"{path}: {error.strerror or error}") from error
+        document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise PhotoError(f"{path}: not JSON: {error}") from error
+        raise PhotoError(f"{place}: not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise PhotoError(f"{path}: not an SA-1B file: a {type(document).__name__} instead of an object")
+        raise PhotoError(f"{place}: not an SA-1B file: a {type(document).__name__} instead of an object")
     return document
 
 
-def _size(path: Path, document: dict[str, Any]) -> tuple[int, int]:
+def _size(place: str, document: dict[str, Any]) -> tuple[int, int]:
     image = document.get("image")
     height, width = (image.get("height"), image.get("width")) if isinstance(image, dict) else (None, None)
     if type(height) is not int or type(width) is not int or min(height, width) < 1:
-        raise PhotoError(f"{path}: the image entry must hold a positive height and width, got {height!r}, {width!r}")
+        raise PhotoError(f"{place}: the image entry must hold a positive height and width, got {height!r}, {width!r}")
     if height * width > MAX_PIXELS:
-        raise PhotoError(f"{path}: masks of {height} x {width} pixels are over the limit of {MAX_PIXELS} pixels")
+        raise PhotoError(f"{place}: masks of {height} x {width} pixels are over the limit of {MAX_PIXELS} pixels")
     return height, width
-
-
-def _segmentation(raw: Any, size: tuple[int, int]) -> RLE:
-    height, width = size
-    if isinstance(raw, list):
-        return _plain(coco.merge(coco.frPyObjects(_polygons(raw, max(size)), height, width)))
-    if list(raw["size"]) != [height, width]:
-        raise ValueError(f"mask of size {raw['size']}, image of size {[height, width]}")
-    counts = raw["counts"]
-    runs = _runs(counts) if isinstance(counts, str) else _run_list(counts)
-    # pycocotools answers runs that do not fill the mask with uninitialised memory, so this is checked here.
-    if runs.min(initial=0) < 0:
-        raise ValueError(f"a run has a negative length, {int(runs.min())}")
-    if runs.sum() != height * width:
-        raise ValueError(f"runs cover {int(runs.sum())} pixels of {height * width}")
-    rle = RLE(size=[height, width], counts=counts) if isinstance(counts, str) else _from_runs(runs, size)
-    # Empty runs inside are legal, but pycocotools' IoU stops at them.
-    return encode_mask(decode_mask(rle)) if (runs[1:] == 0).any() else rle
-
-
-def _polygons(raw: list[Any], side: int) -> list[list[float]]:
-    polygons = [np.asarray(polygon, dtype=np.float64) for polygon in raw]
-    for polygon in polygons:
-        if polygon.ndim != 1 or polygon.size < 6 or polygon.size % 2 or not np.isfinite(polygon).all():
-            raise ValueError("a polygon is a list x1, y1, x2, y2, ... of at least three finite points")
-        if np.abs(polygon).max() > 10 * side:  # pycocotools walks every pixel of the outline, and its ints overflow
-            raise ValueError(f"a polygon reaches {np.abs(polygon).max():g}, far outside the photo")
-    if not polygons:
-        raise ValueError("an empty list of polygons")
-    return [polygon.tolist() for polygon in polygons]
-
-
-def _runs(counts: str) -> NDArray[np.int64]:
-    """The run lengths of COCO's compressed string: 5 bits per character, later runs as differences."""
-    codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
-    if codes.size == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise ValueError("counts is not a COCO run-length string")
-    ends = np.flatnonzero(codes & 32 == 0)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    if (ends - starts).max() > 6:
-        raise ValueError("counts holds a run that is too long")
-    place = 5 * (np.arange(codes.size) - np.repeat(starts, ends - starts + 1))
-    runs: NDArray[np.int64] = np.add.reduceat((codes & 31) << place, starts)
-    negative = codes[ends] & 16 != 0
-    runs[negative] -= 1 << (place[ends[negative]] + 5)
-    for first in (1, 2):  # from the fourth run on, each is stored as the difference to the one two before
-        runs[first::2] = np.cumsum(runs[first::2])
-    return runs
-
-
-def _run_list(counts: Any) -> NDArray[np.int64]:
-    if not isinstance(counts, list) or not all(type(count) is int and 0 <= count < 2**31 for count in counts):
-        raise ValueError("counts must be a COCO string or a list of run lengths")
-    return np.asarray(counts, dtype=np.int64)
-
-
-def _from_runs(runs: NDArray[np.int64], size: tuple[int, int]) -> RLE:
-    return _plain(coco.frPyObjects({"size": list(size), "counts": runs.tolist()}, *size))
-
-
-def _plain(rle: Any) -> RLE:
-    return RLE(size=[int(side) for side in rle["size"]], counts=rle["counts"].decode("ascii"))
 
 
 def _score(annotation: dict[str, Any], name: str) -> float:

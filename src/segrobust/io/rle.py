@@ -1,0 +1,85 @@
+"""COCO's encodings of a mask, as JSON files have them, into the one that is kept."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from segrobust.types import RLE, decode_mask, encode_mask
+
+
+def segmentation_to_rle(raw: Any, size: tuple[int, int]) -> RLE:
+    """One segmentation of a COCO-style JSON file as compressed RLE.
+
+    Args:
+        raw: compressed RLE, uncompressed RLE (a list of counts) or a list of polygons, as parsed from JSON. Several
+            polygons are one mask, rasterised as pycocotools does.
+        size: ``(height, width)`` of the photo.
+
+    Returns:
+        The mask; without empty runs, at which pycocotools' IoU would stop.
+
+    Raises:
+        ValueError: of another size, or not decodable: runs that do not fill the mask, polygons of too few points. Raw
+            values of wrong types raise whatever Python says about them.
+    """
+    height, width = size
+    if isinstance(raw, list):
+        return _plain(coco.merge(coco.frPyObjects(_polygons(raw, max(size)), height, width)))
+    if list(raw["size"]) != [height, width]:
+        raise ValueError(f"mask of size {raw['size']}, image of size {[height, width]}")
+    counts = raw["counts"]
+    runs = _runs(counts) if isinstance(counts, str) else _run_list(counts)
+    # pycocotools answers runs that do not fill the mask with uninitialised memory, so this is checked here.
+    if runs.min(initial=0) < 0:
+        raise ValueError(f"a run has a negative length, {int(runs.min())}")
+    if runs.sum() != height * width:
+        raise ValueError(f"runs cover {int(runs.sum())} pixels of {height * width}")
+    rle = RLE(size=[height, width], counts=counts) if isinstance(counts, str) else _from_runs(runs, size)
+    # Empty runs inside are legal, but pycocotools' IoU stops at them.
+    return encode_mask(decode_mask(rle)) if (runs[1:] == 0).any() else rle
+
+
+def _polygons(raw: list[Any], side: int) -> list[list[float]]:
+    polygons = [np.asarray(polygon, dtype=np.float64) for polygon in raw]
+    for polygon in polygons:
+        if polygon.ndim != 1 or polygon.size < 6 or polygon.size % 2 or not np.isfinite(polygon).all():
+            raise ValueError("a polygon is a list x1, y1, x2, y2, ... of at least three finite points")
+        if np.abs(polygon).max() > 10 * side:  # pycocotools walks every pixel of the outline, and its ints overflow
+            raise ValueError(f"a polygon reaches {np.abs(polygon).max():g}, far outside the photo")
+    if not polygons:
+        raise ValueError("an empty list of polygons")
+    return [polygon.tolist() for polygon in polygons]
+
+
+def _runs(counts: str) -> NDArray[np.int64]:
+    """The run lengths of COCO's compressed string: 5 bits per character, later runs as differences."""
+    codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
+    if codes.size == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        raise ValueError("counts is not a COCO run-length string")
+    ends = np.flatnonzero(codes & 32 == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    if (ends - starts).max() > 6:
+        raise ValueError("counts holds a run that is too long")
+    place = 5 * (np.arange(codes.size) - np.repeat(starts, ends - starts + 1))
+    runs: NDArray[np.int64] = np.add.reduceat((codes & 31) << place, starts)
+    negative = codes[ends] & 16 != 0
+    runs[negative] -= 1 << (place[ends[negative]] + 5)
+    for first in (1, 2):  # from the fourth run on, each is stored as the difference to the one two before
+        runs[first::2] = np.cumsum(runs[first::2])
+    return runs
+
+
+def _run_list(counts: Any) -> NDArray[np.int64]:
+    if not isinstance(counts, list) or not all(type(count) is int and 0 <= count < 2**31 for count in counts):
+        raise ValueError("counts must be a COCO string or a list of run lengths")
+    return np.asarray(counts, dtype=np.int64)
+
+
+def _from_runs(runs: NDArray[np.int64], size: tuple[int, int]) -> RLE:
+    return _plain(coco.frPyObjects({"size": list(size), "counts": runs.tolist()}, *size))
+
+
+def _plain(rle: Any) -> RLE:
+    return RLE(size=[int(side) for side in rle["size"]], counts=rle["counts"].decode("ascii"))
