@@ -1,7 +1,7 @@
 """What every segmenter offers, whatever its family."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from segrobust.errors import CapabilityError
 from segrobust.models.geometry import Geometry, to_tensor
-from segrobust.types import Bools, Floats, Image, Masks, Prompts, encode_mask
+from segrobust.models.windows import Restorer
+from segrobust.types import Bools, Floats, Image, Masks, Prompts
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,21 @@ class Embedding:
 
 
 @dataclass(frozen=True, eq=False)
+class Observed:
+    """What an encoder computes of prepared inputs, for attacks that look at more than the embedding.
+
+    Attributes:
+        features: ``(B, C, h, w)``, as ``encode`` gives it.
+        extra: what else the family's decoder needs, see ``Embedding.extra``.
+        layers: the outputs of the inner layers that were asked for, by number, each ``(B, C, h, w)`` float32.
+    """
+
+    features: Tensor
+    extra: tuple[Tensor, ...] = ()
+    layers: Mapping[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """The answer to n prompts.
 
@@ -109,7 +125,9 @@ class Prediction:
         if rule not in ("single", "best"):
             raise ValueError(f"rule must be 'single' or 'best', got {rule!r}")
         which = self.predicted_iou.argmax(dim=1)
-        rles = [encode_mask(self.full_mask(i, int(which[i]))) for i in range(n)]
+        height, width = self.logits.shape[-2:]
+        restorer = Restorer(self.geometry, (height, width), self.logits.device)
+        rles = [restorer.encode(self.logits[i, int(which[i])]) for i in range(n)]
         scores = self.predicted_iou.gather(1, which[:, None])[:, 0].cpu().double().numpy()
         return Masks.from_rles(self.geometry.original, rles, predicted_iou=scores)
 
@@ -208,12 +226,42 @@ class WhiteBox(Promptable, Protocol):
         """Prepared input to features ``(B, C, h, w)``."""
         ...
 
+    @property
+    def depth(self) -> int:
+        """How many inner layers ``observe`` can show; they are numbered from 0, the first, to ``depth - 1``."""
+        return 0
+
+    def observe(self, inputs: Tensor, layers: Sequence[int] = ()) -> Observed:
+        """Prepared input to features as ``encode``, and what a decoder and the inner layers make of it on the way.
+
+        Args:
+            inputs: ``(B, 3, S, S)``.
+            layers: numbers of the inner layers to show.
+
+        Raises:
+            CapabilityError: a layer that is not there.
+        """
+        check_layers(self.name, self.depth, layers)
+        return Observed(self.encode(inputs))
+
     def views_at_a_time(self, views: int) -> int:
         """How many of so many prepared inputs ``encode`` should be given together, for a gradient to fit into memory.
 
         All of them, unless a family knows better.
         """
         return views
+
+
+def check_layers(name: str, depth: int, layers: Sequence[int]) -> None:
+    """Refuse inner layers that a model of this name and depth does not have.
+
+    Raises:
+        CapabilityError: with the numbers that it has.
+    """
+    bad = [layer for layer in layers if not 0 <= layer < depth]
+    if bad:
+        has = f"its inner layers are 0 to {depth - 1}" if depth else "it shows no inner layers"
+        raise CapabilityError(f"model {name!r} has no inner layer {bad[0]}; {has}")
 
 
 def require_white_box(segmenter: Segmenter) -> WhiteBox:

@@ -9,8 +9,8 @@ import torch
 from segrobust.errors import CapabilityError
 from segrobust.models.base import EverythingFirst, EverythingSettings, Prediction, Promptable, Segmenter
 from segrobust.models.geometry import to_tensor
+from segrobust.models.windows import Restorer
 from segrobust.regions.boxes import Crop, box_nms, crop_boxes, cut_by_crop, point_grid, remove_small_regions
-from segrobust.regions.windows import Restorer
 from segrobust.types import RLE, Floats, Image, Masks, Prompts, decode_mask, encode_mask
 
 
@@ -50,7 +50,7 @@ def segment_everything(segmenter: Segmenter, image: Image, settings: EverythingS
 
     Filters, boxes and stability are those of the full-resolution logits, as in the source. But there thousands of masks
     wait, compressed, for the NMS; here only their boxes do, and the points of those that stay are asked once more.
-    Masks are restored one at a time, only where they are (see ``windows``). So memory beyond the model is some planes
+    Masks are restored one at a time, only where they are (see ``models.windows``). So memory beyond the model is some planes
     of the photo and the result. Where we differ from the source: empty masks are always dropped; the photo is resized
     in float (see ``geometry``); asking again in another batch may move a logit by its float rounding.
 

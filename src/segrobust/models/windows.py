@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pycocotools import mask as coco
 from torch import Tensor
 from torch.nn import functional as F
 
 from segrobust.models.geometry import Geometry
-from segrobust.types import RLE, Bools, Ints, encode_mask
+from segrobust.types import RLE, Bools, Ints
 
 _DENSE_SHARE = 0.25
 """Above this share of the photo one full restore is faster than the two matrix products of a window."""
@@ -54,11 +55,7 @@ class Window:
 
     def encode(self, size: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> RLE:
         """The mask (logits above 0) in a photo of ``size``, after a shift by ``(x, y)`` pixels, as COCO RLE."""
-        # COCO runs go down the columns: in this memory order the encoder needs no copy.
-        canvas: Bools = np.zeros(size, np.bool_, order="F")
-        y, x = self.y0 + shift[1], self.x0 + shift[0]
-        canvas[y : y + self.logits.shape[0], x : x + self.logits.shape[1]] = self.logits > 0
-        return encode_mask(canvas)
+        return encode_part(self.logits > 0, size, (self.y0 + shift[1], self.x0 + shift[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,5 +130,33 @@ class Restorer:
             part = left @ logits[rows, columns].float() @ right.T
         return Window(part.cpu().numpy(), x.start, y.start)
 
+    def encode(self, logits: Tensor) -> RLE:
+        """The mask (restored logits above 0) of ``(h, w)`` low-resolution logits, at the photo's resolution."""
+        window = self.window(logits, above=0)
+        return (window or Window(np.zeros((0, 0), np.float32), 0, 0)).encode(self._geometry.original)
+
     def _whole(self, logits: Tensor) -> Tensor:
         return self._geometry.restore(logits[None, None].float())[0, 0]
+
+
+def encode_part(part: Bools, size: tuple[int, int], corner: tuple[int, int]) -> RLE:
+    """COCO RLE of a mask of ``size`` that is ``part`` from ``corner`` on and empty elsewhere; only the part is read.
+
+    Args:
+        part: ``(h, w)`` bool; it lies inside.
+        size: ``(height, width)`` of the mask.
+        corner: ``(top row, left column)`` of the part.
+    """
+    # COCO runs go down the columns, and go on from the foot of one to the head of the next.
+    columns = np.zeros((part.shape[1], part.shape[0] + 2), np.bool_)
+    columns[:, 1:-1] = part.T
+    changed = np.flatnonzero(columns[:, 1:] != columns[:, :-1])  # every run's begin and end, in turn
+    column, row = np.divmod(changed, part.shape[0] + 1)
+    places = (column + corner[1]) * size[0] + row + corner[0]
+    within = places[1:-1].reshape(-1, 2)
+    within = within[within[:, 0] != within[:, 1]]
+    total = size[0] * size[1]
+    changes = np.concatenate([[0], places[:1], within.ravel(), places[-1:]])
+    counts = np.diff(changes[changes < total], append=total).tolist()
+    rle = coco.frPyObjects({"size": [int(s) for s in size], "counts": counts}, *size)
+    return RLE(size=[int(s) for s in rle["size"]], counts=rle["counts"].decode("ascii"))

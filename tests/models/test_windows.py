@@ -1,15 +1,17 @@
-"""regions/windows.py: a window is what Geometry.restore gives there, and outside there is nothing above the level."""
+"""models/windows.py: a window is what Geometry.restore gives there, and outside there is nothing above the level."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
+from segrobust.models.base import Prediction
 from segrobust.models.geometry import Geometry
-from segrobust.regions.windows import Restorer, Window
-from segrobust.types import decode_mask
+from segrobust.models.windows import Restorer, Window, encode_part
+from segrobust.types import decode_mask, encode_mask
 
 CPU = torch.device("cpu")
 
@@ -92,3 +94,30 @@ def test_empty_window_has_no_box() -> None:
     window = Window(np.full((4, 5), -0.5, np.float32), 0, 0)
     assert window.box() is None
     assert window.stability(0.1) == 0.0
+
+
+@given(
+    part=hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=6)),
+    margins=st.tuples(*[st.integers(0, 2)] * 4),
+)
+def test_a_part_is_encoded_as_coco_does_the_whole(part: np.ndarray, margins: tuple[int, int, int, int]) -> None:
+    top, bottom, left, right = margins
+    whole = np.pad(part, ((top, bottom), (left, right)))
+    if whole.size:
+        assert encode_part(part, whole.shape, (top, left)) == encode_mask(whole)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.tuples(st.integers(2, 90), st.integers(2, 90)), st.integers(0, 1000), st.sampled_from(["single", "best"]))
+def test_a_prediction_chooses_what_a_full_restore_shows(size: tuple[int, int], seed: int, rule: str) -> None:
+    k = 1 if rule == "single" else 3
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(4, k, 8, 8, generator=generator) - 1.5
+    logits[0] = -1  # nothing there
+    prediction = Prediction(logits, torch.rand(4, k, generator=generator), Geometry.fit(size, 64))
+    chosen = prediction.choose(rule)
+    for i in range(4):
+        full = prediction.full_mask(i, int(prediction.predicted_iou[i].argmax()))
+        assert np.count_nonzero(chosen.mask(i) != full) <= 1  # a logit of rounding size at the threshold
+    np.testing.assert_allclose(chosen.predicted_iou, prediction.predicted_iou.amax(dim=1))
+    assert chosen.areas[0] == 0
