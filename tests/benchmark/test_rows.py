@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from segrobust.benchmark.facts import Facts
 from segrobust.benchmark.rows import Row
 from segrobust.errors import UsageError
 
@@ -51,3 +52,10 @@ def test_white_box_is_the_model_that_was_looked_into():
     assert not ROW.white_box
     assert replace(ROW, target="nano").white_box
     assert not replace(ROW, surrogate=None).white_box
+
+
+def test_facts_survive_json_and_refuse_what_they_do_not_know():
+    facts = Facts(plan="p", attacks=("rga", "ask"), models={"nano": {"licence": "Apache-2.0"}}, notes=("six photos",))
+    assert Facts.from_dict(json.loads(json.dumps(facts.to_dict()))) == facts
+    with pytest.raises(UsageError, match="unknown: sed"):
+        Facts.from_dict({"sed": 1})
