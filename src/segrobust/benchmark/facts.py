@@ -56,4 +56,5 @@ class Facts:
         known = {f.name for f in dataclasses.fields(cls)}
         if odd := sorted(set(values) - known):
             raise UsageError(f"facts have the fields {', '.join(sorted(known))}; unknown: {', '.join(odd)}")
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**plain)
