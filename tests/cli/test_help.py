@@ -31,6 +31,7 @@ def test_version_and_lists(cli: Cli) -> None:
 
 
 HELPED = [[], ["attack"], ["verify"], ["ls"], ["ls", "models"], ["ls", "attacks"], ["show"], ["doctor"]]
+HELPED += [["ls", "datasets"], ["datasets"], ["datasets", "check"]]
 HELPED += [["models"], *(["models", what] for what in ("download", "verify", "path", "convert"))]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from segrobust import __version__
-from segrobust.cli import commands, models
+from segrobust.cli import commands, datasets, models
 from segrobust.cli.aloud import say_warnings_of_models
 from segrobust.errors import SegrobustError
 
@@ -32,6 +32,7 @@ app = typer.Typer(
 listing = typer.Typer(help="List what there is.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(listing, name="ls")
 app.add_typer(models.app, name="models")
+app.add_typer(datasets.app, name="datasets")
 
 
 def _print_version(wanted: bool) -> None:
@@ -215,6 +216,12 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
 def list_attacks(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Attacks by name, with their parameters."""
     commands.list_attacks(as_json)
+
+
+@listing.command("datasets")
+def list_datasets(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Kinds of data sets: what a folder must have, where the masks come from, and the terms."""
+    datasets.list_datasets(as_json)
 
 
 @app.command(

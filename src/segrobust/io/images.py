@@ -124,7 +124,7 @@ def output_names(paths: Iterable[Path]) -> dict[Path, str]:
     Returns:
         Stem by path: letters, digits, ``_``, ``-`` and ``.``, at most about 190 bytes, never hidden or reserved.
     """
-    plain = {path: _safe(path.stem) for path in paths}
+    plain = {path: safe_name(path.stem) for path in paths}
     names = dict(plain)
     for digits in (8, 64):  # 64 settles the case of another photo whose real stem is "<stem>-<8 digits>"
         counts = Counter(name.casefold() for name in names.values())
@@ -172,7 +172,8 @@ def _inside(folder: Path) -> list[Path]:
     return photos
 
 
-def _safe(stem: str) -> str:
+def safe_name(stem: str) -> str:
+    """A name made fit to be a file name anywhere: see :func:`output_names`."""
     # NFC: macOS hands out decomposed letters, others composed ones, for the same name
     name = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", stem)).lstrip(".-")
     name = name.encode("utf-8")[:_LONGEST_NAME].decode("utf-8", errors="ignore").rstrip(".")

@@ -52,12 +52,15 @@ def stop_at(message: str) -> NoReturn:
     raise PhotoError(message)
 
 
-def parse_sa1b(content: bytes, place: str, *, report: Callable[[str], None] = stop_at) -> Masks:
+def parse_sa1b(
+    content: bytes, place: str, *, photo: str | None = None, report: Callable[[str], None] = stop_at
+) -> Masks:
     """The masks in the bytes of an SA-1B annotation file, see :func:`read_sa1b`.
 
     Args:
         content: of the JSON file.
         place: what messages call the file.
+        photo: the photo's file name; the one in the file, if any, must be the same up to the suffix. None = whatever.
         report: is told of every annotation that cannot be read; if it returns, that one is left out.
 
     Returns:
@@ -68,6 +71,9 @@ def parse_sa1b(content: bytes, place: str, *, report: Callable[[str], None] = st
     """
     document = _document(content, place)
     found = _size(place, document)
+    meant = document["image"].get("file_name")
+    if photo is not None and isinstance(meant, str) and Path(meant).stem != Path(photo).stem:
+        report(f"{place}: its masks are for {meant!r}, not for {photo}; if they fit, correct its file_name")
     annotations = document.get("annotations")
     if not isinstance(annotations, list):
         raise PhotoError(f"{place}: no list of annotations")
