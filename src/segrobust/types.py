@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+
+Norm = Literal["linf", "l2", "contrast"]
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -254,58 +256,66 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Budget:
-    """How far a perturbation may go: L-infinity, on the original pixels.
+    """How far a perturbation may go, on the original pixels.
 
     Attributes:
-        epsilon: share of the pixel range, as an exact fraction (``Fraction(8, 255)``).
-        norm: only ``"linf"`` so far.
+        epsilon: in units of the pixel range, as an exact fraction (``Fraction(8, 255)``).
+        norm: ``linf``: no value changes by more. ``l2``: the root of the sum of all squared changes is no more; it is
+            of the whole photo, so the same number is less on a larger one. ``contrast``: as ``linf``, but on flat areas
+            only a part of epsilon is allowed (``segrobust.attacks.budget.contrast_share``).
     """
 
     epsilon: Fraction
-    norm: Literal["linf"] = "linf"
+    norm: Norm = "linf"
 
     def __post_init__(self) -> None:
         if not isinstance(self.epsilon, Fraction):
             raise BudgetError(f"epsilon must be a Fraction, got {self.epsilon!r}; use Budget.parse('8/255')")
-        if self.norm != "linf":
-            raise BudgetError(f"norm must be 'linf', got {self.norm!r}")
-        if not 0 <= self.epsilon <= 1:
+        if self.norm not in get_args(Norm):
+            raise BudgetError(f"norm {self.norm!r} is not one of {', '.join(get_args(Norm))}")
+        if self.epsilon < 0 or (self.norm != "l2" and self.epsilon > 1):
             raise BudgetError(_out_of_range(str(self.epsilon)))
 
     @classmethod
     def parse(cls, text: "str | float | Fraction | Budget") -> "Budget":
-        """Read ``8/255``, ``0.0314`` or ``8px`` (8 levels of 255).
+        """Read ``8/255``, ``0.0314`` or ``8px`` (8 levels of 255); ``l2:3.0`` or ``contrast:8/255`` for other norms.
 
         Raises:
             BudgetError: not a number, negative, or larger than the pixel range; a bare ``8`` is told ``8/255``.
         """
         if isinstance(text, Budget):
             return text
-        plain = str(text).strip().lower()
+        norm, colon, plain = str(text).strip().lower().rpartition(":")
+        if colon and norm not in get_args(Norm):
+            raise BudgetError(f"norm {norm!r} of epsilon {str(text)!r} is not one of {', '.join(get_args(Norm))}")
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:px|/\s*255)", plain)
         try:
             value = Fraction(match[1]) / 255 if match else Fraction(plain)
         except (ValueError, ZeroDivisionError):
             raise BudgetError(f"epsilon {str(text)!r} is not a number; write it like 8/255, 0.0314 or 8px") from None
-        if not 0 <= value <= 1:
+        if value < 0 or (value > 1 and norm != "l2"):
             raise BudgetError(_out_of_range(plain))
-        return cls(value)
+        return cls(value, cast("Norm", norm or "linf"))
 
     @property
     def value(self) -> float:
-        """Epsilon as a float in [0, 1]."""
+        """Epsilon as a float."""
         return float(self.epsilon)
 
     @property
     def levels(self) -> int:
-        """The largest change of an 8-bit pixel value that stays inside the budget."""
+        """The largest change of an 8-bit pixel value that can be inside the budget."""
         # A decimal like 0.0314 (8/255 = 0.031372...) must not lose a level to its last digit.
-        return int(self.epsilon * 255 + Fraction(1, 1000))
+        return min(255, int(self.epsilon * 255 + Fraction(1, 1000)))
 
     def __str__(self) -> str:
+        if self.norm == "l2":
+            number = f"{self.value:.12g}"
+            return f"l2:{number if Fraction(number) == self.epsilon else self.epsilon}"
         levels = f"{float(self.epsilon * 255):.12g}"
         exact = "e" not in levels and Fraction(levels) / 255 == self.epsilon
-        return f"{levels}/255" if exact else str(self.epsilon)
+        plain = f"{levels}/255" if exact else str(self.epsilon)
+        return plain if self.norm == "linf" else f"{self.norm}:{plain}"
 
 
 def _out_of_range(text: str) -> str:

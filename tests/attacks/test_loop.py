@@ -20,8 +20,8 @@ class RecordedWarps:
     def __init__(self, matrices: torch.Tensor, copies: int) -> None:
         self.left = list(matrices.split(copies))
 
-    def __call__(self, inputs, generator):
-        return warp(inputs, self.left.pop(0))
+    def __call__(self, canvas, generator):
+        return canvas.painted(warp(canvas.inputs, self.left.pop(0)))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def linear_run(weights, source, steps=30, momentum=0.4, **changes):
         LinearSegmenter(),
         source,
         Box.around(source, EPSILON),
-        lambda features: (features * weights).sum((1, 2, 3)),
+        lambda seen: (seen.features * weights).sum((1, 2, 3)),
         MomentumSign(2 / 255, momentum),
         **settings,
     )
@@ -99,10 +99,10 @@ def test_momentum_is_the_recursion_of_the_docstring():
     """Two steps by hand, with a gradient that flips: a long memory keeps the first direction, a short one turns."""
     for momentum, sign in ((0.4, -1.0), (1.5, 1.0)):
         update, image = MomentumSign(0.1, momentum), torch.zeros(1, 3, 1, 1)
-        state = State()
-        update(image, torch.tensor([3.0, 3.0, 3.0]).view(1, 3, 1, 1), state)
+        state = State(Box(image - 1, image + 1))
+        assert update(image, lambda _: (0.5, torch.full((1, 3, 1, 1), 3.0)), state) == 0.5
         assert torch.allclose(image, torch.full_like(image, -0.1))
-        update(image, torch.tensor([-7.0, -7.0, -7.0]).view(1, 3, 1, 1), state)
+        update(image, lambda _: (0.0, torch.full((1, 3, 1, 1), -7.0)), state)
         assert torch.allclose(image, torch.full_like(image, -0.1 - 0.1 * sign))
 
 

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from torch.nn import functional as F
 
-from segrobust.attacks.budget import Box, round_into_budget, round_to_8_bits
+from segrobust.attacks.budget import Box
 from segrobust.attacks.objectives import SIMILARITIES, AwayAndToward
+from segrobust.attacks.saving import round_into_budget, round_to_8_bits
+from segrobust.attacks.seen import Seen
 from segrobust.attacks.updates import MomentumSign, gaussian_kernel, smooth
-from segrobust.attacks.views import RandomSimilarity, ScaleCopies, similarity_matrices, warp
+from segrobust.attacks.views import Canvas, RandomSimilarity, ScaleCopies, similarity_matrices, warp
 from segrobust.errors import BudgetError
 from segrobust.types import Budget
 
@@ -82,7 +84,7 @@ def test_budgets_that_cannot_be_meant_are_refused(text, said):
 
 def test_scale_copies_are_halves():
     pixels = torch.rand(1, 3, 2, 2)
-    copies = ScaleCopies(3)(pixels)
+    copies = ScaleCopies(3)(pixels, torch.Generator())
     assert torch.equal(copies, torch.cat([pixels, pixels / 2, pixels / 4]))
 
 
@@ -114,9 +116,9 @@ def test_warp_moves_by_the_shift_and_fills_with_zero():
 
 
 def test_every_copy_gets_its_own_warp_and_the_generator_decides():
-    inputs = torch.rand(1, 3, 16, 16).expand(2, -1, -1, -1)
-    first = RandomSimilarity(0.2)(inputs, torch.Generator().manual_seed(5))
-    again = RandomSimilarity(0.2)(inputs, torch.Generator().manual_seed(5))
+    canvas = Canvas(torch.rand(1, 3, 16, 16).expand(2, -1, -1, -1))
+    first = RandomSimilarity(0.2)(canvas, torch.Generator().manual_seed(5)).inputs
+    again = RandomSimilarity(0.2)(canvas, torch.Generator().manual_seed(5)).inputs
     assert torch.equal(first, again)
     assert not torch.allclose(first[0], first[1])
 
@@ -129,7 +131,7 @@ def test_the_loss_is_the_papers():
         return float((a.flatten() @ b.flatten()) / (a.norm() * b.norm()))
 
     for weight in (0.0, 0.5, 1.0):
-        loss = float(AwayAndToward(y_s, y_g, weight)(y_a))
+        loss = float(AwayAndToward(y_s, y_g, weight)(Seen(y_a)))
         assert loss == pytest.approx(cosine(y_a, y_s) - weight * cosine(y_a, y_g), abs=1e-6)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from linear import LinearSegmenter
 
+from segrobust.attacks.goals import LeaveTheEmbedding
 from segrobust.attacks.objectives import SIMILARITIES
 from segrobust.attacks.recipes import RECIPES, attack, make_recipe, rga, settings_of
 from segrobust.attacks.updates import MomentumSign
@@ -40,12 +41,12 @@ def test_rga_has_the_authors_defaults():
     assert recipe.update == MomentumSign(step=2 / 255, momentum=0.4, smoothing=0)
     assert recipe.pixel_views == (ScaleCopies(3),)
     assert recipe.input_views == (RandomSimilarity(0.01),)
-    assert (recipe.guide, recipe.guide_weight) == ("regions", 1.0)
+    assert recipe.goal == LeaveTheEmbedding("cosine", "regions", 1.0)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_stays_in_the_budget_and_repeats(tiny_sam, photo, masks, name):
-    changes = {} if name == "noise" else {"steps": 3}
+    changes = {} if name.endswith("noise") else {"steps": 3}
     first = attack(tiny_sam, photo, name, clean_masks=masks, seed=5, **changes)
     torch.manual_seed(123)
     np.random.seed(123)  # noqa: NPY002 - a global generator must not matter
@@ -74,7 +75,7 @@ def test_rga_lowers_its_loss_and_counts_its_passes(tiny_sam, photo, masks):
 def test_every_objective_leaves_the_photo_for_the_guide(tiny_sam, photo, masks, objective):
     result = attack(tiny_sam, photo, "rga", clean_masks=masks, steps=8, objective=objective)
     assert result.loss[-2] < result.loss[0]
-    assert result.settings["objective"] == objective
+    assert result.settings["goal"]["similarity"] == objective
 
 
 def test_a_budget_below_one_level_is_refused(tiny_sam, photo):
@@ -122,7 +123,7 @@ def test_no_masks_is_a_recorded_condition(tiny_sam, photo):
 def test_settings_say_everything():
     plain = settings_of(make_recipe("rga", steps=7, beta=0.5))
     assert plain["steps"] == 7
-    assert plain["input_views"] == [{"kind": "RandomSimilarity", "beta": 0.5}]
+    assert plain["input_views"] == [{"kind": "RandomSimilarity", "beta": 0.5, "follow": False}]
     assert plain["update"] == {"kind": "MomentumSign", "step": 2 / 255, "momentum": 0.4, "smoothing": 0}
 
 

@@ -61,12 +61,12 @@ def test_parameters_reach_the_attacks_but_leave_the_controls_what_they_are() -> 
     settings = {"attacks": ["rga", "rga-untargeted", "rga-random-cells"], "parameters": {"weight": 0.5, "steps": 3}}
     config = parse_config(PHOTOS | settings)
     recipes = {name: config.recipe(name) for name in config.rows()[1:]}
-    assert {name: r.guide_weight for name, r in recipes.items()} == {
+    assert {name: r.goal.weight for name, r in recipes.items()} == {
         "noise": 0.0, "rga": 0.5, "rga-untargeted": 0.0, "rga-random-cells": 0.5
     }  # fmt: skip
     assert [r.steps for r in recipes.values()] == [0, 3, 3, 3]
     same = parse_config(PHOTOS | settings | {"parameters": {"guide": "regions", "weight": 2}})
-    assert same.recipe("rga-random-cells").guide == "random-cells"
+    assert same.recipe("rga-random-cells").goal.guide == "random-cells"
 
 
 def test_noise_is_always_there_once() -> None:

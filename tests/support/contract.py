@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segrobust.attacks.recipes import attack
+from segrobust.errors import CapabilityError
 from segrobust.models.base import Embedding, Promptable, Segmenter, WhiteBox
 from segrobust.models.encoder import EncoderSegmenter
 from segrobust.models.geometry import to_tensor
@@ -40,7 +42,7 @@ def make_photo(size: tuple[int, int], seed: int = 0) -> Image:
 
 
 def check_gradient(segmenter: WhiteBox, size: tuple[int, int] = (101, 131)) -> None:
-    """A finite gradient reaches the photo's pixels, through the embedding and through the logits; weights get none."""
+    """A finite gradient reaches the pixels, through embedding, logits and inner layers; weights get none."""
     photo = to_tensor(make_photo(size).pixels, segmenter.device)[None].requires_grad_()
     features = segmenter.encode(segmenter.prepare(segmenter.resize(photo)))
     embedding = segmenter.embed(photo)
@@ -61,6 +63,37 @@ def check_gradient(segmenter: WhiteBox, size: tuple[int, int] = (101, 131)) -> N
         assert reached > 0.9, f"{what}: the gradient reaches {reached:.0%} of the pixels"
     module = getattr(segmenter, "module", None)
     assert module is None or not any(weight.requires_grad for weight in module.parameters())
+    check_observed(segmenter)
+
+
+def check_observed(segmenter: WhiteBox) -> None:
+    """What is observed is what ``encode`` and ``embed`` give, with inner layers as maps that the photo moves."""
+    photo = to_tensor(make_photo((101, 131)).pixels, segmenter.device)[None]
+    inputs = segmenter.prepare(segmenter.resize(photo)).requires_grad_()
+    assert segmenter.depth >= 2
+    asked = sorted({0, segmenter.depth // 2, segmenter.depth - 1})
+    observed = segmenter.observe(inputs, asked)
+    embedding = segmenter.embed(photo)
+    pairs = zip((observed.features, *observed.extra), (embedding.features, *embedding.extra), strict=True)
+    for found, wanted in pairs:
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert sorted(observed.layers) == asked
+    for number, layer in observed.layers.items():
+        assert layer.ndim == 4, number
+        assert layer.shape[0] == 1
+        assert layer.dtype == torch.float32
+        (gradient,) = torch.autograd.grad(layer.square().sum(), inputs, retain_graph=True)
+        assert gradient.abs().max() > 0, f"layer {number} does not depend on the photo"
+    with torch.no_grad():
+        bare = segmenter.observe(inputs)
+        assert torch.equal(bare.features, segmenter.encode(inputs))
+    assert not bare.layers
+    with pytest.raises(CapabilityError, match=f"no inner layer {segmenter.depth}; its inner layers are 0 to"):
+        segmenter.observe(inputs, [segmenter.depth])
+    answers = segmenter.masks(Embedding(bare.features, embedding.geometry, bare.extra), Prompts.of([(50, 40)]))
+    torch.testing.assert_close(
+        answers.logits, segmenter.masks(embedding, Prompts.of([(50, 40)])).logits, rtol=1e-3, atol=1e-3
+    )
 
 
 # --- geometry ----------------------------------------------------------------------------------------------------

@@ -1,9 +1,19 @@
 """A segmenter whose embedding is its input: attacks on it have optima that can be written down."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from segrobust.models.base import Capabilities, Embedding, EverythingSettings, Prediction, WhiteBox
+from segrobust.models.base import (
+    Capabilities,
+    Embedding,
+    EverythingSettings,
+    Observed,
+    Prediction,
+    WhiteBox,
+    check_layers,
+)
 from segrobust.models.geometry import Geometry
 from segrobust.types import Prompts
 
@@ -27,6 +37,15 @@ class LinearSegmenter(WhiteBox):
 
     def encode(self, inputs: Tensor) -> Tensor:
         return inputs
+
+    @property
+    def depth(self) -> int:
+        return 3
+
+    def observe(self, inputs: Tensor, layers: Sequence[int] = ()) -> Observed:
+        """Inner layer i is the input times i + 1."""
+        check_layers(self.name, self.depth, layers)
+        return Observed(self.encode(inputs), layers={layer: (layer + 1) * inputs for layer in layers})
 
     def embed(self, images: Tensor) -> Embedding:
         batch = images[None] if images.ndim == 3 else images

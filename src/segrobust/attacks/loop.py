@@ -1,4 +1,4 @@
-"""The only attack loop: view, embed, differentiate, step, project. Everything that varies is passed in."""
+"""The only attack loop: ask for gradients, step, project. Everything that varies is passed in."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,9 +7,16 @@ import torch
 from torch import Tensor
 
 from segrobust.attacks.budget import Box
-from segrobust.attacks.objectives import Objective
-from segrobust.attacks.updates import State, Update
-from segrobust.attacks.views import InputView, PixelView, apply_input_views, apply_pixel_views
+from segrobust.attacks.seen import Objective, Seen, layers_of
+from segrobust.attacks.updates.base import Probe, State, Update
+from segrobust.attacks.views.base import (
+    Canvas,
+    InputView,
+    PixelView,
+    apply_input_views,
+    apply_pixel_views,
+    photo_area,
+)
 from segrobust.errors import GradientError
 from segrobust.models.base import WhiteBox
 
@@ -26,7 +33,7 @@ class Trace:
     """What happened in a run of the loop.
 
     Attributes:
-        loss: mean over the views before each step, then the plain image's after the last one.
+        loss: what the update gave for each step (mean over the views before it), then the plain image's at the end.
         encoder_forward: images embedded.
         encoder_backward: images whose gradient came back.
     """
@@ -34,6 +41,45 @@ class Trace:
     loss: list[float] = field(default_factory=list)
     encoder_forward: int = 0
     encoder_backward: int = 0
+
+
+def iterate(
+    probe: Probe,
+    start: Tensor,
+    box: Box,
+    update: Update,
+    *,
+    steps: int,
+    generator: torch.Generator,
+    trace: Trace,
+    progress: Progress | None = None,
+) -> Tensor:
+    """The loop itself: step, project, again; whoever answers the probe.
+
+    Args:
+        probe: what the update asks.
+        start: ``(1, 3, H, W)`` in [0, 1]; projected into the box first.
+        box: the allowed images.
+        update: makes the steps.
+        steps: how many.
+        generator: what the update draws from; on the CPU.
+        trace: the losses are added to it.
+        progress: called after every step.
+
+    Returns:
+        The last iterate ``(1, 3, H, W)``, inside the box.
+    """
+    image = box.project_(start.detach().clone())
+    state = State(box, steps, generator=generator)
+    for step in range(steps):
+        state.step = step
+        with torch.no_grad():
+            loss = update(image, probe, state)
+            box.project_(image)
+        trace.loss.append(loss)
+        if progress is not None:
+            progress(step + 1, steps, loss)
+    return image
 
 
 def descend(
@@ -50,19 +96,19 @@ def descend(
     encoder_batch: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Tensor, Trace]:
-    """Minimise an objective of the embedding over the images inside a box.
+    """Minimise an objective over the images inside a box, by gradients of a model.
 
     Args:
         segmenter: gives the gradient; its weights are not touched.
         start: ``(1, 3, H, W)`` in [0, 1]; projected into the box first. H and W are where the perturbation lives:
             the original pixels, or the model's (protocol ``paper``).
         box: the allowed images.
-        objective: features to losses.
-        update: gradient to step.
-        steps: number of gradient steps.
+        objective: what is seen to losses.
+        update: gradients to step.
+        steps: number of steps.
         pixel_views: applied to the resized pixels, in order.
         input_views: applied to the prepared input, in order.
-        generator: for the input views; on the CPU.
+        generator: for the views and the update; on the CPU.
         encoder_batch: how many views go through the encoder at a time (None: what fits into memory, see
             ``WhiteBox.views_at_a_time``); bounds the memory, not the result.
         progress: called after every step.
@@ -73,25 +119,51 @@ def descend(
     Raises:
         GradientError: a gradient is not finite, or zero everywhere.
     """
-    image = box.project_(start.detach().clone())
-    state, trace = State(), Trace()
-    for step in range(steps):
-        loss, gradient = gradient_of(
-            segmenter, image, objective, pixel_views, input_views, generator, trace, encoder_batch
-        )
-        _check(gradient, loss, step)
-        with torch.no_grad():
-            update(image, gradient, state)
-            box.project_(image)
-        trace.loss.append(loss)
-        if progress is not None:
-            progress(step + 1, steps, loss)
-    with torch.no_grad():
-        trace.loss.append(float(objective(segmenter.embed(image).features).mean()))
-    trace.encoder_forward += 1
+    trace = Trace()
+    probe = Views(segmenter, objective, pixel_views, input_views, generator, trace, box, encoder_batch)
+    image = iterate(probe, start, box, update, steps=steps, generator=generator, trace=trace, progress=progress)
+    trace.loss.append(probe.loss(image))
     return image, trace
 
 
+@dataclass(frozen=True, eq=False)
+class Views:
+    """The probe of a white box: the image through the views, and the gradient back; see :func:`descend`."""
+
+    segmenter: WhiteBox
+    objective: Objective
+    pixel_views: Sequence[PixelView]
+    input_views: Sequence[InputView]
+    generator: torch.Generator
+    trace: Trace
+    box: Box
+    encoder_batch: int | None = None
+
+    def __call__(self, image: Tensor) -> tuple[float, Tensor]:
+        """Mean loss over fresh views and its gradient, zero where the image may not be changed.
+
+        Raises:
+            GradientError: the gradient is not finite, or zero everywhere.
+        """
+        views = (self.pixel_views, self.input_views, self.generator)
+        loss, gradient = gradient_of(self.segmenter, image, self.objective, *views, self.trace, self.encoder_batch)
+        if self.box.where is not None:
+            gradient.mul_(self.box.where)
+        _check(gradient, loss, len(self.trace.loss))
+        return loss, gradient
+
+    @torch.no_grad()
+    def loss(self, image: Tensor) -> float:
+        """The loss of the plain image."""
+        inputs = self.segmenter.prepare(self.segmenter.resize(image))
+        observed = self.segmenter.observe(inputs, layers_of(self.objective))
+        geometry = self.segmenter.geometry((image.shape[-2], image.shape[-1]))
+        self.trace.encoder_forward += len(inputs)
+        seen = Seen(observed.features, observed.layers, observed.extra, self.segmenter, geometry, count=len(inputs))
+        return float(self.objective(seen).mean())
+
+
+@torch.enable_grad()
 def gradient_of(
     segmenter: WhiteBox,
     image: Tensor,
@@ -108,17 +180,25 @@ def gradient_of(
     before they go back through the resize, so the cost beside the encoder does not grow with the copies.
     """
     leaf = image.detach().requires_grad_(True)
-    pixels = apply_pixel_views(pixel_views, segmenter.resize(leaf))
-    inputs = apply_input_views(input_views, segmenter.prepare(pixels), generator)
-    views = inputs.shape[0]
-    total, slopes = 0.0, []
-    for chunk in inputs.detach().split(encoder_batch or segmenter.views_at_a_time(views)):
+    geometry = segmenter.geometry((image.shape[-2], image.shape[-1]))
+    pixels = apply_pixel_views(pixel_views, segmenter.resize(leaf), generator)
+    inputs = segmenter.prepare(pixels)
+    canvas = Canvas(inputs, photo_area(geometry, (inputs.shape[-2], inputs.shape[-1])))
+    canvas = apply_input_views(input_views, canvas, generator)
+    views = len(canvas.inputs)
+    total, slopes, first = 0.0, [], 0
+    for chunk in canvas.inputs.detach().split(encoder_batch or segmenter.views_at_a_time(views)):
         chunk.requires_grad_(True)
-        loss = objective(segmenter.encode(chunk)).sum() / views
+        observed = segmenter.observe(chunk, layers_of(objective))
+        seen = Seen(
+            observed.features, observed.layers, observed.extra, segmenter, geometry, canvas.motion, first, views
+        )
+        loss = objective(seen).sum() / views
         (slope,) = torch.autograd.grad(loss * LOSS_SCALE, chunk)
         slopes.append(slope)
         total += float(loss.detach())
-    (gradient,) = torch.autograd.grad(inputs, leaf, torch.cat(slopes) / LOSS_SCALE)
+        first += len(chunk)
+    (gradient,) = torch.autograd.grad(canvas.inputs, leaf, torch.cat(slopes) / LOSS_SCALE)
     trace.encoder_forward += views
     trace.encoder_backward += views
     return total, gradient

@@ -1,4 +1,4 @@
-"""What is pushed where: functions of an embedding, one value per image, minimised by the loop."""
+"""What is pushed where: functions of what the model sees, one value per view, minimised by the loop."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-Objective = Callable[[Tensor], Tensor]
-"""Features ``(n, C, h, w)`` to losses ``(n,)``."""
+from segrobust.attacks.seen import Seen
 
 
 def flat_cosine(features: Tensor, target: Tensor) -> Tensor:
-    """Cosine of whole embeddings, each flattened to one vector: ``(n, C, h, w)`` and ``(1, C, h, w)`` to ``(n,)``."""
+    """Cosine of whole embeddings, each flattened to one vector: ``(n, C, h, w)``, and one or n targets, to ``(n,)``."""
     return F.cosine_similarity(features.flatten(1), target.flatten(1), dim=1)
 
 
@@ -22,7 +21,7 @@ def token_cosine(features: Tensor, target: Tensor) -> Tensor:
 
 def negative_l2(features: Tensor, target: Tensor) -> Tensor:
     """Minus the squared distance of whole embeddings, as a share of the target's squared length."""
-    return -(features - target).square().sum((1, 2, 3)) / target.square().sum()
+    return -(features - target).square().sum((1, 2, 3)) / target.square().sum((1, 2, 3))
 
 
 SIMILARITIES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -49,10 +48,10 @@ class AwayAndToward:
     weight: float
     similarity: str = "cosine"
 
-    def __call__(self, features: Tensor) -> Tensor:
-        """Losses ``(n,)`` of features ``(n, C, h, w)``."""
+    def __call__(self, seen: Seen) -> Tensor:
+        """Losses ``(n,)`` of n views; both targets follow views that say how they moved the photo."""
         alike = SIMILARITIES[self.similarity]
-        away = alike(features, self.source)
+        away = alike(seen.features, seen.follow(self.source))
         if self.guide is None or self.weight == 0:
             return away
-        return away - self.weight * alike(features, self.guide)
+        return away - self.weight * alike(seen.features, seen.follow(self.guide))

@@ -4,8 +4,9 @@ transformers' own gradient checkpointing is not used: it is on in training mode 
 dropout draws, and it covers transformers' layers alone. Here the layers of any network are found by its structure.
 """
 
+import math
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
@@ -54,6 +55,50 @@ def computed_again(forward: Forward) -> Forward:
     """
     # Nothing in a frozen network in eval mode draws, so there is no state of a generator to bring back.
     return partial(checkpoint, forward, use_reentrant=False, preserve_rng_state=False)
+
+
+@contextmanager
+def recorded(layers: Mapping[int, nn.Module]) -> Iterator[dict[int, Tensor]]:
+    """Inside the context, what each layer gives is put down under its number, as ``(B, C, h, w)`` float32.
+
+    A layer that is called several times in a pass leaves its last output.
+    """
+    seen: dict[int, Tensor] = {}
+
+    def note(number: int, layer: nn.Module, given: object) -> None:
+        output = given[0] if isinstance(given, tuple) else given
+        assert isinstance(output, Tensor)
+        seen[number] = channels_first(output, _normalises_last_axis(layer)).float()
+
+    hooks = [
+        layer.register_forward_hook(lambda layer, _, output, number=number: note(number, layer, output))
+        for number, layer in layers.items()
+    ]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def channels_first(output: Tensor, last: bool) -> Tensor:
+    """A layer's output as ``(B, C, h, w)``: tokens ``(B, h * w, C)`` are laid out as a square if they fill one.
+
+    Args:
+        output: of three or four axes.
+        last: of four axes the last one is the channels', not the second.
+    """
+    if output.ndim == 3:
+        side = math.isqrt(output.shape[1])
+        height = side if side * side == output.shape[1] else output.shape[1]
+        return output.transpose(1, 2).unflatten(2, (height, -1))
+    return output.permute(0, 3, 1, 2) if last else output
+
+
+def _normalises_last_axis(layer: nn.Module) -> bool:
+    """Whether a layer works on channels that come last, as transformers do: what its layer norms normalise."""
+    norms = [part for part in layer.modules() if isinstance(part, nn.LayerNorm)]
+    return any(getattr(norm, "data_format", "channels_last") == "channels_last" for norm in norms)
 
 
 class LiveBytes(TorchDispatchMode):

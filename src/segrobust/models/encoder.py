@@ -13,8 +13,17 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from segrobust.models.activations import computed_again, find_layers, gradient_bytes, replaced_forwards
-from segrobust.models.base import Capabilities, Embedding, EverythingSettings, Prediction, WhiteBox, prompt_arrays
+from segrobust.models.activations import computed_again, find_layers, gradient_bytes, recorded, replaced_forwards
+from segrobust.models.base import (
+    Capabilities,
+    Embedding,
+    EverythingSettings,
+    Observed,
+    Prediction,
+    WhiteBox,
+    check_layers,
+    prompt_arrays,
+)
 from segrobust.models.compiling import Compiler
 from segrobust.models.geometry import Geometry, normalise_and_pad, resize, to_tensor
 from segrobust.models.memory import GradientMemory, generous_bound
@@ -126,6 +135,22 @@ class EncoderSegmenter(WhiteBox):
         """Prepared input to the embedding ``(B, C, h, w)`` float32."""
         return self._run(inputs)[0]
 
+    @property
+    def depth(self) -> int:
+        """How many inner layers of the encoder :meth:`observe` can show."""
+        return len(self._encoder_layers)
+
+    def observe(self, inputs: Tensor, layers: Sequence[int] = ()) -> Observed:
+        """Prepared input to features, what else decodes them, and the inner layers that are asked for.
+
+        Raises:
+            CapabilityError: a layer that is not there.
+        """
+        check_layers(self.name, self.depth, layers)
+        with recorded({number: self._encoder_layers[number] for number in layers}) as seen:
+            features, extra = self._run(inputs)
+        return Observed(features, extra, seen)
+
     def embed(self, images: Tensor) -> Embedding:
         """Embed original-resolution photos.
 
@@ -212,6 +237,13 @@ class EncoderSegmenter(WhiteBox):
     def _layers(self) -> tuple[nn.Module, ...]:
         """What is compiled, and computed again, one by one."""
         return find_layers(self.module)
+
+    @cached_property
+    def _encoder_layers(self) -> tuple[nn.Module, ...]:
+        """Those of the encoder, which sit under one of these names in every family; the others decode."""
+        names = ("vision_encoder", "image_encoder")
+        encoder = next((part for name, part in self.module.named_children() if name in names), self.module)
+        return find_layers(encoder)
 
     def _gradient_bytes(self, again: bool) -> int:
         """What the gradient through one image takes beside the weights."""

@@ -99,6 +99,7 @@ class FastSam(EncoderSegmenter, EverythingFirst):
         for layer in body:
             layer.to(self.dtype)
         self._body = body
+        self._encoder_layers = tuple(body)
 
     def answer(self, image: Image, prompts: Prompts, rule: str = "single") -> Masks:
         """One mask for each prompt, points first, then boxes; see the class for ``rule``.

@@ -1,7 +1,6 @@
-"""From a gradient to a step. An update is a frozen setting; what it remembers between steps is a ``State``."""
+"""RGA's update, which is MI-FGSM's."""
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,20 +8,7 @@ from scipy.stats import norm
 from torch import Tensor
 from torch.nn import functional as F
 
-
-@dataclass
-class State:
-    """What an update carries from step to step."""
-
-    velocity: Tensor | None = field(default=None)
-
-
-class Update(Protocol):
-    """A rule that turns a gradient into a change of the image."""
-
-    def __call__(self, image: Tensor, gradient: Tensor, state: State) -> None:
-        """Change ``image`` in place; ``gradient`` may be overwritten. The loop projects afterwards."""
-        ...
+from segrobust.attacks.updates.base import Probe, State
 
 
 @dataclass(frozen=True)
@@ -30,7 +16,7 @@ class MomentumSign:
     """Sign descent with momentum (MI-FGSM, Dong et al., CVPR 2018).
 
     ``g_t = G / |G|_1 + momentum * g_{t-1}``, then ``x <- x - step * sign(g_t)``. Without momentum the
-    normalisation changes no sign and is left out.
+    normalisation changes no sign and is left out. Under another norm than L-infinity: ``Box.step_``.
 
     Attributes:
         step: alpha, share of the pixel range; RGA uses 2/255.
@@ -51,8 +37,14 @@ class MomentumSign:
         if self.smoothing and self.smoothing % 2 == 0:
             raise ValueError(f"smoothing must be an odd kernel side or 0, got {self.smoothing}")
 
-    def __call__(self, image: Tensor, gradient: Tensor, state: State) -> None:
-        """One step of ``image`` ``(1, 3, H, W)``, in place."""
+    def __call__(self, image: Tensor, probe: Probe, state: State) -> float:
+        """One step."""
+        loss, gradient = probe(image)
+        self.move(image, gradient, state)
+        return loss
+
+    def move(self, image: Tensor, gradient: Tensor, state: State) -> None:
+        """The step that a gradient, which is overwritten, makes of ``image``, in place."""
         if self.smoothing:
             gradient = smooth(gradient, self.smoothing)
         if self.momentum:
@@ -62,7 +54,7 @@ class MomentumSign:
             else:
                 state.velocity.mul_(self.momentum).add_(gradient, alpha=share)
             gradient = state.velocity
-        image.add_(gradient.sign(), alpha=-self.step)
+        state.box.step_(image, gradient, self.step)
 
 
 def gaussian_kernel(side: int) -> Tensor:

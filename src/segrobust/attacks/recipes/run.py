@@ -1,0 +1,140 @@
+"""Run a recipe on a photo."""
+
+import time
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segrobust.attacks.budget import Box
+from segrobust.attacks.loop import Progress, Trace, descend
+from segrobust.attacks.recipes.base import Recipe, settings_of
+from segrobust.attacks.recipes.table import make_recipe
+from segrobust.attacks.region import Where, region_mask
+from segrobust.attacks.saving import round_into_budget, round_to_8_bits
+from segrobust.attacks.scene import Scene
+from segrobust.errors import UsageError
+from segrobust.models.base import Segmenter, require_white_box
+from segrobust.models.geometry import resize, to_tensor
+from segrobust.types import AttackResult, Budget, Image, Masks, Pixels
+
+Protocol = Literal["strict", "paper"]
+
+
+def attack(
+    segmenter: Segmenter,
+    image: Image,
+    recipe: str | Recipe = "rga",
+    *,
+    budget: str | Budget = "8/255",
+    protocol: Protocol = "strict",
+    seed: int = 0,
+    where: Where | None = None,
+    clean_masks: Masks | None = None,
+    encoder_batch: int | None = None,
+    progress: Progress | None = None,
+    **overrides: Any,
+) -> AttackResult:
+    """Attack one photo.
+
+    Args:
+        segmenter: a white box.
+        image: the photo, original resolution.
+        recipe: a name from ``RECIPES`` or a ``Recipe``.
+        budget: L-infinity, written ``8/255``, or another norm, see ``Budget``.
+        protocol: ``strict``: the perturbation lives on the original pixels, the resize is inside the gradient, and the
+            8-bit result is inside the budget. ``paper``: as the authors' code, it lives on the photo resized to the
+            model's resolution, and the result is resized back, which leaves the budget.
+        seed: of every random number.
+        where: only these pixels are changed: a mask, a box or a click (``attacks.region``); None: all.
+        clean_masks: the photo's masks from ``segment_everything``; made here when a goal needs them and they are None.
+        encoder_batch: views per encoder pass (None: what fits into memory).
+        progress: called after every step.
+        **overrides: parameters of a recipe given by name.
+
+    Returns:
+        The adversarial photo and what it cost.
+
+    Raises:
+        UsageError: unknown recipe, parameter or protocol.
+        CapabilityError: the segmenter gives no gradients.
+        GradientError: the gradient vanished or is not finite.
+    """
+    if isinstance(recipe, Recipe) and overrides:
+        raise UsageError(f"parameters {', '.join(overrides)} go with a recipe's name, not with a Recipe")
+    limit = Budget.parse(budget)
+    _check(limit, protocol, where)
+    chosen = make_recipe(recipe, **overrides) if isinstance(recipe, str) else recipe
+    white = require_white_box(segmenter)
+    begin = time.perf_counter()
+    source = to_tensor(image.pixels, white.device)[None]
+    if protocol == "paper":  # from here on the photo is the resized one
+        source = white.resize(source)
+    region = None if where is None else region_mask(white, image, where)
+    scene = Scene(white, image, source, limit, seed, chosen.name, clean_masks, region)
+    if region is not None:
+        scene.notes.append(f"only {int(region.sum())} of {region.size} pixels may change")
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        final, trace = _optimise(scene, chosen, encoder_batch, progress)
+    return AttackResult(
+        image=Image(_pixels(final, scene, protocol), name=image.name),
+        attack=chosen.name,
+        protocol=protocol,
+        budget=limit,
+        seed=seed,
+        loss=tuple(trace.loss),
+        encoder_forward=trace.encoder_forward,
+        encoder_backward=trace.encoder_backward,
+        seconds=time.perf_counter() - begin,
+        guide=scene.guide,
+        notes=tuple(scene.notes),
+        settings=settings_of(chosen),
+    )
+
+
+def _check(budget: Budget, protocol: Protocol, where: Where | None) -> None:
+    if protocol not in ("strict", "paper"):
+        raise UsageError(f"protocol {protocol!r} is not one of strict, paper")
+    if budget.epsilon and not budget.levels:
+        raise UsageError(
+            f"epsilon {budget} is less than one level of an 8-bit pixel: the saved photo would be the original"
+        )
+    if protocol == "paper" and (budget.norm != "linf" or where is not None):
+        raise UsageError("protocol paper knows no norm but L-infinity and no region; use protocol strict")
+
+
+def _optimise(
+    scene: Scene, recipe: Recipe, encoder_batch: int | None, progress: Progress | None
+) -> tuple[Tensor, Trace]:
+    source = scene.source
+    where = None if scene.where is None else torch.from_numpy(np.ascontiguousarray(scene.where)).to(source.device)
+    box = Box.around(source, scene.budget, where)
+    unit = 2 * torch.rand(source.shape, generator=scene.torch_stream("start")) - 1
+    if recipe.start == "corners":
+        unit = torch.where(unit < 0, -1.0, 1.0)
+    start = source + box.drift(source, scene.budget, unit, recipe.reach)
+    if recipe.steps == 0:
+        return box.project_(start), Trace()
+    objective = recipe.goal(scene)
+    final, trace = descend(
+        scene.segmenter,
+        start,
+        box,
+        objective,
+        recipe.update,
+        steps=recipe.steps,
+        pixel_views=recipe.pixel_views,
+        input_views=recipe.input_views,
+        generator=scene.torch_stream("views"),
+        encoder_batch=encoder_batch,
+        progress=progress,
+    )
+    trace.encoder_forward += scene.encoded
+    return final, trace
+
+
+def _pixels(final: Tensor, scene: Scene, protocol: Protocol) -> Pixels:
+    if protocol == "paper":
+        return round_to_8_bits(resize(final, scene.image.size)[0])
+    return round_into_budget(final[0], scene.image.pixels, scene.budget, scene.where)

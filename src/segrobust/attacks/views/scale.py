@@ -1,0 +1,26 @@
+"""Copies of the image whose pixel values differ: RGA's, which are SI's."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ScaleCopies:
+    """Copies of the image with its pixel values divided by 1, 2, 4 ... (scale invariance, Lin et al., ICLR 2020).
+
+    Attributes:
+        copies: how many; RGA uses 3.
+    """
+
+    copies: int = 3
+
+    def __post_init__(self) -> None:
+        if self.copies < 1:
+            raise ValueError(f"copies must be at least 1, got {self.copies}")
+
+    def __call__(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """``(n, 3, h, w)`` to ``(copies * n, 3, h, w)``: all of them, then all of them at half the values, ..."""
+        factors = 0.5 ** torch.arange(self.copies, device=pixels.device, dtype=pixels.dtype)
+        return (pixels * factors.view(-1, 1, 1, 1, 1)).flatten(0, 1)
