@@ -1,6 +1,6 @@
 """What ``torch.compile`` costs and brings: RGA's gradient without it, compiled for the first time, and again.
 
-    python benchmarks/compile_cost.py [--models nano SAM-B] [--repeats 5] [--out FILE]
+    python benchmarks/compile_cost.py [--models nano nano-vit] [--repeats 5] [--out FILE]
 
 For each model three processes: ``eager``; ``cold``: compiled with an empty cache on disk; ``warm``: compiled by a new
 process that finds the cache. Reported are the first gradient (compiling included), the median of the next ones, and
@@ -101,7 +101,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["nano", "SAM-B"])
+    parser.add_argument("--models", nargs="+", default=["nano", "nano-vit"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
@@ -117,7 +117,7 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "versions": {"python": platform.python_version(), "torch": version("torch")},
-        "command": "python benchmarks/compile_cost.py",
+        "command": " ".join(["python benchmarks/compile_cost.py", "--models", *args.models]),
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
