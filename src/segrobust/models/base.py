@@ -119,15 +119,22 @@ class Prediction:
         Args:
             rule: ``single`` (k must be 1) or ``best`` (the highest predicted IoU of the k).
         """
-        n, k = self.predicted_iou.shape
+        k = self.predicted_iou.shape[1]
         if rule == "single" and k != 1:
             raise ValueError(f"rule 'single' needs one mask per prompt, got {k}")
         if rule not in ("single", "best"):
             raise ValueError(f"rule must be 'single' or 'best', got {rule!r}")
-        which = self.predicted_iou.argmax(dim=1)
+        return self._pick(self.predicted_iou.argmax(dim=1))
+
+    def candidates(self) -> tuple[Masks, ...]:
+        """Everything there is to choose from: k times one mask per prompt, in the decoder's order."""
+        n, k = self.predicted_iou.shape
+        return tuple(self._pick(torch.full((n,), j, device=self.predicted_iou.device)) for j in range(k))
+
+    def _pick(self, which: Tensor) -> Masks:
         height, width = self.logits.shape[-2:]
         restorer = Restorer(self.geometry, (height, width), self.logits.device)
-        rles = [restorer.encode(self.logits[i, int(which[i])]) for i in range(n)]
+        rles = [restorer.encode(self.logits[i, int(choice)]) for i, choice in enumerate(which)]
         scores = self.predicted_iou.gather(1, which[:, None])[:, 0].cpu().double().numpy()
         return Masks.from_rles(self.geometry.original, rles, predicted_iou=scores)
 
@@ -174,10 +181,23 @@ class EverythingFirst(Segmenter, Protocol):
 
 
 @runtime_checkable
-class Promptable(Segmenter, Protocol):
+class Multimask(Segmenter, Protocol):
+    """A segmenter that shows all masks it has for a prompt, so that somebody else may choose."""
+
+    def candidates(self, image: Image, prompts: Prompts) -> tuple[Masks, ...]:
+        """Several times an answer to every prompt, each like ``answer``'s; a prompt's may be equal, or empty.
+
+        Raises:
+            CapabilityError: a wrapper, of a model that does not show them.
+        """
+        ...
+
+
+@runtime_checkable
+class Promptable(Multimask, Protocol):
     """A segmenter that embeds a photo once and then answers any number of prompts on the embedding.
 
-    A family that inherits from this class gets ``answer`` from ``embed`` and ``masks``.
+    A family that inherits from this class gets ``answer`` and ``candidates`` from ``embed`` and ``masks``.
     """
 
     def answer(self, image: Image, prompts: Prompts, rule: str = "single") -> Masks:
@@ -185,6 +205,12 @@ class Promptable(Segmenter, Protocol):
         with torch.no_grad():
             embedding = self.embed(to_tensor(image.pixels)[None])
             return self.masks(embedding, prompts, multimask=rule != "single").choose(rule)
+
+    def candidates(self, image: Image, prompts: Prompts) -> tuple[Masks, ...]:
+        """See ``Multimask.candidates``."""
+        with torch.no_grad():
+            embedding = self.embed(to_tensor(image.pixels)[None])
+            return self.masks(embedding, prompts, multimask=True).candidates()
 
     def embed(self, images: Tensor) -> Embedding:
         """Embed original-resolution photos ``(B, 3, H, W)`` float32 in [0, 1]; all of one size."""
@@ -274,6 +300,20 @@ def require_white_box(segmenter: Segmenter) -> WhiteBox:
         raise CapabilityError(
             f"model {segmenter.name!r} gives no gradients, so it cannot be attacked directly; "
             "attack a surrogate such as 'nano' and score the saved photos on this model"
+        )
+    return segmenter
+
+
+def require_multimask(segmenter: Segmenter) -> Multimask:
+    """The same segmenter, known to show all its masks for a prompt.
+
+    Raises:
+        CapabilityError: it shows one answer only.
+    """
+    if not isinstance(segmenter, Multimask):
+        raise CapabilityError(
+            f"model {segmenter.name!r} shows one answer to a prompt, so the rule 'oracle' has nothing to choose from; "
+            "use the rule 'single' or 'best'"
         )
     return segmenter
 
