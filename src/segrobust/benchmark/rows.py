@@ -14,7 +14,10 @@ from segrobust.errors import UsageError
 CLEAN = "clean"
 NOISE = "noise"
 SIGN_NOISE = "sign-noise"
+CONTROLS = (CLEAN, NOISE, SIGN_NOISE)
+"""Recipes that are no attacks; every table has their rows."""
 NO_DEFENCE = "none"
+ADAPTIVE_MARK = " (adaptive)"
 PROTOCOLS = ("clean", "annotation", "everything")
 STATES = ("done", "failed")
 
@@ -86,6 +89,11 @@ class Row:
     def done(self) -> bool:
         """Whether there is a score."""
         return self.state == "done"
+
+    @property
+    def control(self) -> bool:
+        """Whether this is a row that attacks are judged by, and no attack."""
+        return self.recipe in CONTROLS
 
     @property
     def white_box(self) -> bool:
