@@ -21,7 +21,7 @@ class RecordedWarps:
         self.left = list(matrices.split(copies))
 
     def __call__(self, canvas, generator):
-        return canvas.painted(warp(canvas.inputs, self.left.pop(0)))
+        return canvas.painted(warp(canvas.values, self.left.pop(0)))
 
 
 @pytest.mark.parametrize(

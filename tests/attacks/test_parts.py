@@ -84,7 +84,7 @@ def test_budgets_that_cannot_be_meant_are_refused(text, said):
 
 def test_scale_copies_are_halves():
     pixels = torch.rand(1, 3, 2, 2)
-    copies = ScaleCopies(3)(pixels, torch.Generator())
+    copies = ScaleCopies(3)(Canvas(pixels), torch.Generator()).values
     assert torch.equal(copies, torch.cat([pixels, pixels / 2, pixels / 4]))
 
 
@@ -117,8 +117,8 @@ def test_warp_moves_by_the_shift_and_fills_with_zero():
 
 def test_every_copy_gets_its_own_warp_and_the_generator_decides():
     canvas = Canvas(torch.rand(1, 3, 16, 16).expand(2, -1, -1, -1))
-    first = RandomSimilarity(0.2)(canvas, torch.Generator().manual_seed(5)).inputs
-    again = RandomSimilarity(0.2)(canvas, torch.Generator().manual_seed(5)).inputs
+    first = RandomSimilarity(0.2)(canvas, torch.Generator().manual_seed(5)).values
+    again = RandomSimilarity(0.2)(canvas, torch.Generator().manual_seed(5)).values
     assert torch.equal(first, again)
     assert not torch.allclose(first[0], first[1])
 

@@ -9,14 +9,7 @@ from torch import Tensor
 from segrobust.attacks.budget import Box
 from segrobust.attacks.seen import Objective, Seen, layers_of
 from segrobust.attacks.updates.base import Probe, State, Update
-from segrobust.attacks.views.base import (
-    Canvas,
-    InputView,
-    PixelView,
-    apply_input_views,
-    apply_pixel_views,
-    photo_area,
-)
+from segrobust.attacks.views.base import Canvas, View, apply_views, into_input
 from segrobust.errors import GradientError
 from segrobust.models.base import WhiteBox
 
@@ -90,8 +83,8 @@ def descend(
     update: Update,
     *,
     steps: int,
-    pixel_views: Sequence[PixelView],
-    input_views: Sequence[InputView],
+    pixel_views: Sequence[View],
+    input_views: Sequence[View],
     generator: torch.Generator,
     encoder_batch: int | None = None,
     progress: Progress | None = None,
@@ -132,8 +125,8 @@ class Views:
 
     segmenter: WhiteBox
     objective: Objective
-    pixel_views: Sequence[PixelView]
-    input_views: Sequence[InputView]
+    pixel_views: Sequence[View]
+    input_views: Sequence[View]
     generator: torch.Generator
     trace: Trace
     box: Box
@@ -168,8 +161,8 @@ def gradient_of(
     segmenter: WhiteBox,
     image: Tensor,
     objective: Objective,
-    pixel_views: Sequence[PixelView],
-    input_views: Sequence[InputView],
+    pixel_views: Sequence[View],
+    input_views: Sequence[View],
     generator: torch.Generator,
     trace: Trace,
     encoder_batch: int | None = None,
@@ -181,13 +174,13 @@ def gradient_of(
     """
     leaf = image.detach().requires_grad_(True)
     geometry = segmenter.geometry((image.shape[-2], image.shape[-1]))
-    pixels = apply_pixel_views(pixel_views, segmenter.resize(leaf), generator)
-    inputs = segmenter.prepare(pixels)
-    canvas = Canvas(inputs, photo_area(geometry, (inputs.shape[-2], inputs.shape[-1])))
-    canvas = apply_input_views(input_views, canvas, generator)
-    views = len(canvas.inputs)
+    canvas = apply_views(pixel_views, Canvas(segmenter.resize(leaf)), generator)
+    inputs = segmenter.prepare(canvas.values)
+    motion = into_input(canvas.motion, geometry, (inputs.shape[-2], inputs.shape[-1]))
+    canvas = apply_views(input_views, Canvas(inputs, motion), generator)
+    views = len(canvas)
     total, slopes, first = 0.0, [], 0
-    for chunk in canvas.inputs.detach().split(encoder_batch or segmenter.views_at_a_time(views)):
+    for chunk in canvas.values.detach().split(encoder_batch or segmenter.views_at_a_time(views)):
         chunk.requires_grad_(True)
         observed = segmenter.observe(chunk, layers_of(objective))
         seen = Seen(
@@ -198,7 +191,7 @@ def gradient_of(
         slopes.append(slope)
         total += float(loss.detach())
         first += len(chunk)
-    (gradient,) = torch.autograd.grad(canvas.inputs, leaf, torch.cat(slopes) / LOSS_SCALE)
+    (gradient,) = torch.autograd.grad(canvas.values, leaf, torch.cat(slopes) / LOSS_SCALE)
     trace.encoder_forward += views
     trace.encoder_backward += views
     return total, gradient

@@ -35,6 +35,24 @@ def after(first: Motion | None, second: Motion) -> Motion:
     return second if first is None else lambda points: first(second(points))
 
 
+def inside(motion: Motion, low: Tensor, high: Tensor) -> Motion:
+    """A motion of a part of a picture, in coordinates of its own, as a motion of the whole: the rest stays.
+
+    Args:
+        motion: of the part.
+        low: its left and top edge in the whole, ``(2,)``.
+        high: its right and bottom edge.
+    """
+
+    def move(points: Tensor) -> Tensor:
+        middle, half = ((high + low) / 2).to(points), ((high - low) / 2).to(points)
+        own = (points - middle) / half
+        within = (own.abs() <= 1).all(-1, keepdim=True)
+        return torch.where(within, motion(own) * half + middle, points)
+
+    return move
+
+
 def affine(matrices: Tensor) -> Motion:
     """The motion that ``affine_grid`` makes of matrices ``(n, 2, 3)``."""
     turn, shift = matrices[:, :, :2], matrices[:, :, 2]

@@ -64,9 +64,17 @@ class Scene:
 
     @torch.no_grad()
     def observe(self, image: Tensor, layers: tuple[int, ...] = ()) -> Observed:
-        """What the model sees of an image where the perturbation lives, ``(1, 3, H, W)``; without gradient."""
-        self.encoded += len(image)
-        return self.segmenter.observe(self.segmenter.prepare(self.segmenter.resize(image)), layers)
+        """What the model sees of an image where the perturbation lives, ``(1, 3, H, W)``; without gradient.
+
+        Of a model behind a random defence, which sees several pictures: the mean.
+        """
+        inputs = self.segmenter.prepare(self.segmenter.resize(image))
+        self.encoded += len(inputs)
+        seen = self.segmenter.observe(inputs, layers)
+        if len(inputs) == 1:
+            return seen
+        features, *extra = (part.mean(0, keepdim=True) for part in (seen.features, *seen.extra))
+        return Observed(features, tuple(extra), {i: part.mean(0, keepdim=True) for i, part in seen.layers.items()})
 
     def stream(self, purpose: str) -> np.random.Generator:
         """Random numbers of this photo, attack and purpose."""

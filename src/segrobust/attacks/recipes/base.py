@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from segrobust.attacks.scene import Goal
 from segrobust.attacks.updates.base import Update
-from segrobust.attacks.views.base import InputView, PixelView
+from segrobust.attacks.views.base import View
 from segrobust.errors import UsageError
 
 Start = Literal["uniform", "corners"]
@@ -30,8 +30,8 @@ class Recipe:
     steps: int
     goal: Goal
     update: Update
-    pixel_views: tuple[PixelView, ...] = ()
-    input_views: tuple[InputView, ...] = ()
+    pixel_views: tuple[View, ...] = ()
+    input_views: tuple[View, ...] = ()
     start: Start = "uniform"
     reach: float = 1.0
 

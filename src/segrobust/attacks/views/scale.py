@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+
+from segrobust.attacks.views.base import Canvas
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class ScaleCopies:
         if self.copies < 1:
             raise ValueError(f"copies must be at least 1, got {self.copies}")
 
-    def __call__(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """``(n, 3, h, w)`` to ``(copies * n, 3, h, w)``: all of them, then all of them at half the values, ..."""
+    def __call__(self, canvas: Canvas, generator: torch.Generator) -> Canvas:
+        """All of n images, then all of them at half their values, and so on."""
+        pixels = canvas.values
         factors = 0.5 ** torch.arange(self.copies, device=pixels.device, dtype=pixels.dtype)
-        return (pixels * factors.view(-1, 1, 1, 1, 1)).flatten(0, 1)
+        return canvas.copied(pixels * factors.view(-1, 1, 1, 1, 1))

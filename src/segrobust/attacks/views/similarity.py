@@ -50,7 +50,7 @@ class RandomSimilarity:
 
     def __call__(self, canvas: Canvas, generator: torch.Generator) -> Canvas:
         """Warp each input by its own matrix."""
-        matrices = similarity_matrices(len(canvas.inputs), self.beta, generator)
+        matrices = similarity_matrices(len(canvas), self.beta, generator)
         if self.follow:
             return canvas.moved(affine(matrices))
-        return canvas.painted(warp(canvas.inputs, matrices))
+        return canvas.painted(warp(canvas.values, matrices))
