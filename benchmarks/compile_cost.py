@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from full_size import SIZES, random_sam
 
 from segrobust.attacks.loop import Trace, gradient_of
 from segrobust.attacks.objectives import AwayAndToward
@@ -40,6 +39,8 @@ COPIES = 3
 
 def measure(name: str, compiled: bool, repeats: int, gradient: Path) -> dict[str, Any]:
     """Seconds of RGA's gradient in this process; the last gradient is saved to be compared."""
+    from full_size import SIZES, random_sam  # beside this script, and only there when it is run as one
+
     if name in SIZES:
         model: Any = random_sam(name, LoadOptions("cpu", torch.float32, compile=compiled))
     else:
