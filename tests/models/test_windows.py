@@ -5,13 +5,12 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
 from segrobust.models.base import Prediction
 from segrobust.models.geometry import Geometry
-from segrobust.models.windows import Restorer, Window, decode_part, encode_part
-from segrobust.types import Masks, decode_mask, encode_mask
+from segrobust.models.windows import Restorer, Window
+from segrobust.types import decode_mask
 
 CPU = torch.device("cpu")
 
@@ -96,17 +95,6 @@ def test_empty_window_has_no_box() -> None:
     assert window.stability(0.1) == 0.0
 
 
-@given(
-    part=hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=6)),
-    margins=st.tuples(*[st.integers(0, 2)] * 4),
-)
-def test_a_part_is_encoded_as_coco_does_the_whole(part: np.ndarray, margins: tuple[int, int, int, int]) -> None:
-    top, bottom, left, right = margins
-    whole = np.pad(part, ((top, bottom), (left, right)))
-    if whole.size:
-        assert encode_part(part, whole.shape, (top, left)) == encode_mask(whole)
-
-
 @settings(deadline=None, max_examples=30)
 @given(st.tuples(st.integers(2, 90), st.integers(2, 90)), st.integers(0, 1000), st.sampled_from(["single", "best"]))
 def test_a_prediction_chooses_what_a_full_restore_shows(size: tuple[int, int], seed: int, rule: str) -> None:
@@ -121,18 +109,3 @@ def test_a_prediction_chooses_what_a_full_restore_shows(size: tuple[int, int], s
         assert np.count_nonzero(chosen.mask(i) != full) <= 1  # a logit of rounding size at the threshold
     np.testing.assert_allclose(chosen.predicted_iou, prediction.predicted_iou.amax(dim=1))
     assert chosen.areas[0] == 0
-
-
-@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)))
-def test_the_part_of_a_mask_in_its_box(mask: np.ndarray) -> None:
-    masks = Masks.from_dense(mask[None])
-    x0, y0, x1, y1 = masks.boxes[0].astype(int)
-    np.testing.assert_array_equal(decode_part(masks.rles[0], masks.boxes[0]), mask[y0:y1, x0:x1])
-
-
-@pytest.mark.parametrize("top", [0, 1, 333])
-def test_the_part_of_a_mask_with_long_and_shrinking_runs(top: int) -> None:
-    rows, columns = np.mgrid[:1000, :700]
-    mask = (rows >= top) & (rows - top < 3000 // (1 + columns)) | (columns == 600)
-    masks = Masks.from_dense(mask[None])
-    np.testing.assert_array_equal(decode_part(masks.rles[0], masks.boxes[0]), mask[:, : int(masks.boxes[0, 2])])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.spatial import KDTree
 
-from segrobust.models.windows import decode_part, encode_part
+from segrobust.io.rle import decode_part, encode_part
 from segrobust.types import RLE, Bools, Floats, Masks, Pixels
 
 DILATION = 0.02

@@ -1,4 +1,4 @@
-"""COCO's encodings of a mask, as JSON files have them, into the one that is kept."""
+"""COCO's encodings of a mask, as JSON files have them, into the one that is kept; and of a mask only where it is."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from segrobust.types import RLE, decode_mask, encode_mask
+from segrobust.types import RLE, Bools, Floats, Pixels, decode_mask, encode_mask
 
 
 def segmentation_to_rle(raw: Any, size: tuple[int, int]) -> RLE:
@@ -30,7 +30,7 @@ def segmentation_to_rle(raw: Any, size: tuple[int, int]) -> RLE:
     if list(raw["size"]) != [height, width]:
         raise ValueError(f"mask of size {raw['size']}, image of size {[height, width]}")
     counts = raw["counts"]
-    runs = _runs(counts) if isinstance(counts, str) else _run_list(counts)
+    runs = run_lengths(counts) if isinstance(counts, str) else _run_list(counts)
     # pycocotools answers runs that do not fill the mask with uninitialised memory, so this is checked here.
     if runs.min(initial=0) < 0:
         raise ValueError(f"a run has a negative length, {int(runs.min())}")
@@ -39,6 +39,46 @@ def segmentation_to_rle(raw: Any, size: tuple[int, int]) -> RLE:
     rle = RLE(size=[height, width], counts=counts) if isinstance(counts, str) else _from_runs(runs, size)
     # Empty runs inside are legal, but pycocotools' IoU stops at them.
     return encode_mask(decode_mask(rle)) if (runs[1:] == 0).any() else rle
+
+
+def encode_part(part: Bools, size: tuple[int, int], corner: tuple[int, int]) -> RLE:
+    """COCO RLE of a mask of ``size`` that is ``part`` from ``corner`` on and empty elsewhere; only the part is read.
+
+    Args:
+        part: ``(h, w)`` bool; it lies inside.
+        size: ``(height, width)`` of the mask.
+        corner: ``(top row, left column)`` of the part.
+    """
+    # COCO runs go down the columns, and go on from the foot of one to the head of the next.
+    columns = np.zeros((part.shape[1], part.shape[0] + 2), np.bool_)
+    columns[:, 1:-1] = part.T
+    changed = np.flatnonzero(columns[:, 1:] != columns[:, :-1])  # every run's begin and end, in turn
+    column, row = np.divmod(changed, part.shape[0] + 1)
+    places = (column + corner[1]) * size[0] + row + corner[0]
+    within = places[1:-1].reshape(-1, 2)
+    within = within[within[:, 0] != within[:, 1]]
+    total = size[0] * size[1]
+    changes = np.concatenate([[0], places[:1], within.ravel(), places[-1:]])
+    return _from_runs(np.diff(changes[changes < total], append=total), size)
+
+
+def decode_part(rle: RLE, box: Floats) -> Pixels:
+    """The pixels of a mask inside its box, as 0 and 1 in Fortran's order: ``decode_mask`` where there is something.
+
+    Args:
+        rle: the mask.
+        box: its xyxy, far edge exclusive, as ``Masks.boxes`` has it; no pixel of the mask lies outside.
+    """
+    x0, y0, x1, y1 = (int(side) for side in box)
+    ends = np.cumsum(run_lengths(rle["counts"]))
+    begin, end = ends[0:-1:2], ends[1::2]
+    # A run over the foot of a column means a box as high as the photo, so it is one run in the box as well.
+    column, row = np.divmod(np.stack([begin, end - 1], axis=1), rle["size"][0])
+    places = (column - x0) * (y1 - y0) + row - y0 + [0, 1]
+    size = (y1 - y0, x1 - x0)
+    counts = np.diff(places.ravel(), prepend=0, append=size[0] * size[1]).tolist()
+    part: Pixels = coco.decode(coco.frPyObjects({"size": list(size), "counts": counts}, *size))
+    return part
 
 
 def _polygons(raw: list[Any], side: int) -> list[list[float]]:
@@ -53,8 +93,12 @@ def _polygons(raw: list[Any], side: int) -> list[list[float]]:
     return [polygon.tolist() for polygon in polygons]
 
 
-def _runs(counts: str) -> NDArray[np.int64]:
-    """The run lengths of COCO's compressed string: 5 bits per character, later runs as differences."""
+def run_lengths(counts: str) -> NDArray[np.int64]:
+    """The run lengths of COCO's compressed string: 5 bits per character, later runs as differences.
+
+    Raises:
+        ValueError: it is no such string.
+    """
     codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
     if codes.size == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
         raise ValueError("counts is not a COCO run-length string")

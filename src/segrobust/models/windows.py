@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools import mask as coco
 from torch import Tensor
 from torch.nn import functional as F
 
+from segrobust.io.rle import encode_part
 from segrobust.models.geometry import Geometry
-from segrobust.types import RLE, Bools, Floats, Ints, Pixels
+from segrobust.types import RLE, Ints
 
 _DENSE_SHARE = 0.25
 """Above this share of the photo one full restore is faster than the two matrix products of a window."""
@@ -137,62 +137,3 @@ class Restorer:
 
     def _whole(self, logits: Tensor) -> Tensor:
         return self._geometry.restore(logits[None, None].float())[0, 0]
-
-
-def encode_part(part: Bools, size: tuple[int, int], corner: tuple[int, int]) -> RLE:
-    """COCO RLE of a mask of ``size`` that is ``part`` from ``corner`` on and empty elsewhere; only the part is read.
-
-    Args:
-        part: ``(h, w)`` bool; it lies inside.
-        size: ``(height, width)`` of the mask.
-        corner: ``(top row, left column)`` of the part.
-    """
-    # COCO runs go down the columns, and go on from the foot of one to the head of the next.
-    columns = np.zeros((part.shape[1], part.shape[0] + 2), np.bool_)
-    columns[:, 1:-1] = part.T
-    changed = np.flatnonzero(columns[:, 1:] != columns[:, :-1])  # every run's begin and end, in turn
-    column, row = np.divmod(changed, part.shape[0] + 1)
-    places = (column + corner[1]) * size[0] + row + corner[0]
-    within = places[1:-1].reshape(-1, 2)
-    within = within[within[:, 0] != within[:, 1]]
-    total = size[0] * size[1]
-    changes = np.concatenate([[0], places[:1], within.ravel(), places[-1:]])
-    counts = np.diff(changes[changes < total], append=total).tolist()
-    rle = coco.frPyObjects({"size": [int(s) for s in size], "counts": counts}, *size)
-    return RLE(size=[int(s) for s in rle["size"]], counts=rle["counts"].decode("ascii"))
-
-
-def decode_part(rle: RLE, box: Floats) -> Pixels:
-    """The pixels of a mask inside its box, as 0 and 1 in Fortran's order: ``decode_mask`` where there is something.
-
-    Args:
-        rle: the mask.
-        box: its xyxy, far edge exclusive, as ``Masks.boxes`` has it; no pixel of the mask lies outside.
-    """
-    x0, y0, x1, y1 = (int(side) for side in box)
-    ends = np.cumsum(_run_lengths(rle["counts"]))
-    begin, end = ends[0:-1:2], ends[1::2]
-    # A run over the foot of a column means a box as high as the photo, so it is one run in the box as well.
-    column, row = np.divmod(np.stack([begin, end - 1], axis=1), rle["size"][0])
-    places = (column - x0) * (y1 - y0) + row - y0 + [0, 1]
-    size = (y1 - y0, x1 - x0)
-    counts = np.diff(places.ravel(), prepend=0, append=size[0] * size[1]).tolist()
-    part: Pixels = coco.decode(coco.frPyObjects({"size": list(size), "counts": counts}, *size))
-    return part
-
-
-def _run_lengths(counts: str) -> Ints:
-    """The lengths of the runs of a compressed RLE, of zeros and ones in turn.
-
-    Source: pycocotools' ``rleFrString``: numbers in groups of 5 bits, the lowest first, a bit that says whether more
-    follow, two's complement; from the fourth on the difference to the last but one.
-    """
-    digits = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
-    last = np.flatnonzero(digits & 32 == 0)
-    first = np.concatenate([[0], last[:-1] + 1])
-    place = np.arange(len(digits)) - np.repeat(first, last - first + 1)
-    lengths = np.add.reduceat((digits & 31) << 5 * place, first)
-    lengths -= ((digits[last] & 16) << 1) << 5 * (last - first)  # a set sign bit is worth minus twice itself
-    lengths[1::2] = np.cumsum(lengths[1::2])
-    lengths[2::2] = np.cumsum(lengths[2::2])
-    return lengths
