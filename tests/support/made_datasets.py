@@ -62,7 +62,7 @@ def make_sa1b(root: Path, numbers: tuple[int, ...] = (1, 2, 10)) -> Path:
 def make_tar(folder: Path, archive: Path, *, prefix: str = "./") -> Path:
     """An archive as SA-1B's are: every file of the folder, uncompressed."""
     archive.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(archive, "w") as tar:
+    with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as tar:
         for file in sorted(folder.iterdir()):
             tar.add(file, prefix + file.name)
     return archive

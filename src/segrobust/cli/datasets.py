@@ -74,14 +74,18 @@ def check_folder(path: Path, kind: str, split: str | None, limit: str | None, sh
         problems += len(checked.problems)
         bad += bool(checked.problems)
         masks += checked.masks or 0
-    annotated = "no annotations" if dataset.kind == "images" else f"{masks} masks"
-    found = f"{dataset.root}: {dataset.kind}, {len(dataset)} photos, {annotated}"
+    annotated = "no annotations" if dataset.kind == "images" else _count(masks, "mask")
+    found = f"{dataset.root}: {dataset.kind}, {_count(len(dataset), 'photo')}, {annotated}"
     if not problems:
         print_text(f"{found}: nothing is wrong")
         print_text(f"terms: {dataset.terms}")
         return 0
-    print_text(f"{found}: {problems} problems, {bad} photos cannot be used as they are")
+    print_text(f"{found}: {_count(problems, 'problem')}, {_count(bad, 'photo')} not usable as they are")
     return 4
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def list_datasets(as_json: bool) -> None:
