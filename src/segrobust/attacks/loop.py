@@ -152,7 +152,8 @@ class Views:
         observed = self.segmenter.observe(inputs, layers_of(self.objective))
         geometry = self.segmenter.geometry((image.shape[-2], image.shape[-1]))
         self.trace.encoder_forward += len(inputs)
-        seen = Seen(observed.features, observed.layers, observed.extra, self.segmenter, geometry, count=len(inputs))
+        shown = (observed.features, observed.layers, observed.extra)
+        seen = Seen(*shown, self.segmenter, geometry, count=len(inputs), inputs=inputs)
         return float(self.objective(seen).mean())
 
 
@@ -184,7 +185,7 @@ def gradient_of(
         chunk.requires_grad_(True)
         observed = segmenter.observe(chunk, layers_of(objective))
         seen = Seen(
-            observed.features, observed.layers, observed.extra, segmenter, geometry, canvas.motion, first, views
+            observed.features, observed.layers, observed.extra, segmenter, geometry, canvas.motion, first, views, chunk
         )
         loss = objective(seen).sum() / views
         (slope,) = torch.autograd.grad(loss * LOSS_SCALE, chunk)

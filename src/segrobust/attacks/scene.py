@@ -31,6 +31,7 @@ class Scene:
         found: the masks of segment everything on the photo, if somebody has made them already.
         where: the only pixels that may be changed, bool ``(H, W)``; None: all.
         encoded: images that went through the encoder to make the objective; counted here by :meth:`observe`.
+        differentiated: images whose gradient came back while the objective was made.
         guide: the guide picture that the goal made, for the record.
         notes: conditions worth a line in the record.
     """
@@ -44,6 +45,7 @@ class Scene:
     found: Masks | None = None
     where: Bools | None = None
     encoded: int = 0
+    differentiated: int = 0
     guide: Pixels | None = None
     notes: list[str] = field(default_factory=list)
 

@@ -24,6 +24,7 @@ class Seen:
         motion: how the views moved the photo's content, if they did and say so.
         first: the number of the first of these views among ``count``, where they are encoded part by part.
         count: of all views of this gradient.
+        inputs: what was encoded, ``(n, 3, S, S)``; None in a test of an objective of features alone.
     """
 
     features: Tensor
@@ -34,6 +35,7 @@ class Seen:
     motion: Motion | None = None
     first: int = 0
     count: int = 0
+    inputs: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.features.shape[0])

@@ -131,6 +131,7 @@ def _optimise(
         progress=progress,
     )
     trace.encoder_forward += scene.encoded
+    trace.encoder_backward += scene.differentiated
     return final, trace
 
 
