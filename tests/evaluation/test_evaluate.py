@@ -141,7 +141,7 @@ def test_every_reference_gets_the_answers_to_its_own_prompts() -> None:
 
         name = "dots"
 
-        def answer(self, image: Image, prompts: Prompts) -> Masks:
+        def answer(self, image: Image, prompts: Prompts, rule: str = "single") -> Masks:
             dense = np.zeros((len(prompts), *image.size), np.bool_)
             for mask, (x, y) in zip(dense, prompts.points.astype(int), strict=False):
                 mask[y, x] = True

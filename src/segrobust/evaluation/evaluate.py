@@ -20,7 +20,7 @@ from segrobust.evaluation.metrics import (
     summarise_by_kind,
 )
 from segrobust.evaluation.prompts import by_predicted_iou, draw_prompts, join_prompts, split_answers
-from segrobust.models.base import EverythingSettings, Segmenter
+from segrobust.models.base import EverythingSettings, Segmenter, require_multimask
 from segrobust.randomness import stream
 from segrobust.regions.everything import segment_everything
 from segrobust.types import Floats, Image, Masks, Prompts
@@ -148,7 +148,7 @@ def right_answers(
     return {kind: Reference(kind, prompts[kind], answers[kind]) for kind in prompts}
 
 
-def ask(segmenter: Segmenter, image: Image, prompts: Mapping[str, Prompts]) -> dict[str, Masks]:
+def ask(segmenter: Segmenter, image: Image, prompts: Mapping[str, Prompts], rule: str = "single") -> dict[str, Masks]:
     """Answers to the prompts of several references in one call: most models look at the photo once for each call.
 
     What is compared must be asked alike, since the prompts that are decoded together may change the last bits.
@@ -157,10 +157,27 @@ def ask(segmenter: Segmenter, image: Image, prompts: Mapping[str, Prompts]) -> d
         ValueError: the segmenter gave another number of masks than it was asked for, or of another size.
     """
     together = join_prompts(list(prompts.values()))
-    answers = segmenter.answer(image, together)
-    if len(answers) != len(together) or tuple(answers.size) != image.size:
+    return _apart(segmenter, segmenter.answer(image, together, rule), image, prompts)
+
+
+def ask_all(segmenter: Segmenter, image: Image, prompts: Mapping[str, Prompts]) -> dict[str, list[Masks]]:
+    """The same with all masks that the segmenter has for each prompt, to choose from.
+
+    Raises:
+        CapabilityError: it shows one answer only.
+        ValueError: see :func:`ask`.
+    """
+    together = join_prompts(list(prompts.values()))
+    every = require_multimask(segmenter).candidates(image, together)
+    parts = [_apart(segmenter, answers, image, prompts) for answers in every]
+    return {kind: [part[kind] for part in parts] for kind in prompts}
+
+
+def _apart(segmenter: Segmenter, answers: Masks, image: Image, prompts: Mapping[str, Prompts]) -> dict[str, Masks]:
+    asked = sum(map(len, prompts.values()))
+    if len(answers) != asked or tuple(answers.size) != image.size:
         got = f"{len(answers)} masks of {answers.size[0]} x {answers.size[1]}"
-        wanted = f"{len(together)} of {image.height} x {image.width}"
+        wanted = f"{asked} of {image.height} x {image.width}"
         raise ValueError(f"model {segmenter.name!r} answered with {got}, asked for {wanted}")
     return dict(zip(prompts, split_answers(answers, list(prompts.values())), strict=True))
 

@@ -116,16 +116,28 @@ def matched_miou(reference: Masks, predicted: Masks) -> float:
     Raises:
         ValueError: photos of different sizes.
     """
-    _same_size(reference, predicted)
-    wanted = [rle for rle, area in zip(reference.rles, reference.areas, strict=True) if area > 0]
-    got = [rle for rle, area in zip(predicted.rles, predicted.areas, strict=True) if area > 0]
-    if not wanted:
+    wanted, got = (masks.select(np.flatnonzero(masks.areas > 0)) for masks in (reference, predicted))
+    return match(iou_table(wanted, got))
+
+
+def match(table: Floats) -> float:
+    """See :func:`matched_miou`; from the ``(predicted, reference)`` IoUs of masks that are not empty."""
+    if not table.shape[1]:
         return math.nan
-    if not got:
-        return 0.0
-    table = _rle_ious(got, wanted)
     rows, columns = linear_sum_assignment(table, maximize=True)
-    return float(table[rows, columns].sum() / len(wanted))
+    return float(table[rows, columns].sum() / table.shape[1])
+
+
+def iou_table(reference: Masks, predicted: Masks) -> Floats:
+    """``(predicted, reference)`` IoU of all pairs of masks, none of which is empty.
+
+    Raises:
+        ValueError: photos of different sizes.
+    """
+    _same_size(reference, predicted)
+    if not len(reference) or not len(predicted):
+        return np.zeros((len(predicted), len(reference)))
+    return _rle_ious(predicted.rles, reference.rles)
 
 
 def max_linf_255(a: Pixels, b: Pixels) -> int:
@@ -138,15 +150,22 @@ def max_linf_255(a: Pixels, b: Pixels) -> int:
     return int((np.maximum(a, b) - np.minimum(a, b)).max(initial=0))  # the larger minus the smaller cannot wrap
 
 
+def l2(a: Pixels, b: Pixels) -> float:
+    """The Euclidean length of the difference of two 8-bit photos, over all pixels and channels, of values in [0, 1].
+
+    Raises:
+        ValueError: not uint8, or of different shapes.
+    """
+    return math.sqrt(_squares(a, b)) / 255
+
+
 def psnr(a: Pixels, b: Pixels) -> float:
     """Peak signal-to-noise ratio of two 8-bit photos in dB, over all pixels and channels; infinite if they are equal.
 
     Raises:
         ValueError: not uint8, or of different shapes.
     """
-    _same_photo(a, b)
-    difference = (np.maximum(a, b) - np.minimum(a, b)).astype(np.int32)
-    squares = int(np.square(difference, out=difference).sum(dtype=np.int64))
+    squares = _squares(a, b)
     return math.inf if squares == 0 else float(10 * np.log10(255.0**2 * a.size / squares))
 
 
@@ -214,6 +233,13 @@ def _rle_ious(predicted: Sequence[RLE], reference: Sequence[RLE]) -> Floats:
 def _same_size(reference: Masks, predicted: Masks) -> None:
     if tuple(reference.size) != tuple(predicted.size):
         raise ValueError(f"masks of one photo have one size, got {reference.size} and {predicted.size}")
+
+
+def _squares(a: Pixels, b: Pixels) -> int:
+    """The sum of the squared differences of 8-bit values, exactly."""
+    _same_photo(a, b)
+    difference = (np.maximum(a, b) - np.minimum(a, b)).astype(np.int32)
+    return int(np.square(difference, out=difference).sum(dtype=np.int64))
 
 
 def _same_photo(a: Pixels, b: Pixels) -> None:
