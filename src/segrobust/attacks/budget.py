@@ -26,6 +26,7 @@ class Box:
         high: the largest.
         centre: of the ball, if there is one: the original.
         radius: of the ball, in L2 and in units of the pixel range; infinite: there is none.
+        epsilon: what the budget allows one value, as a share of the pixel range; L2: if all change alike.
         share: how much of a step each pixel takes, ``(1, 1, H, W)``; None: all of it.
         where: 1 where the image may be changed, else 0, ``(1, 1, H, W)``; None: everywhere.
     """
@@ -34,6 +35,7 @@ class Box:
     high: Tensor
     centre: Tensor | None = None
     radius: float = math.inf
+    epsilon: float = USUAL
     share: Tensor | None = None
     where: Tensor | None = None
 
@@ -61,8 +63,10 @@ class Box:
             inside = where.to(source)[None, None]
             low, high = torch.where(inside > 0, low, source), torch.where(inside > 0, high, source)
         if budget.norm == "l2":
-            return cls(low, high, source, budget.value, share, inside)
-        return cls(low, high, share=share, where=inside)
+            changing = source.numel() if inside is None else source.shape[1] * float(inside.sum())
+            each = budget.value / math.sqrt(max(1, changing))
+            return cls(low, high, source, budget.value, each, where=inside)
+        return cls(low, high, epsilon=budget.value, share=share, where=inside)
 
     def project_(self, image: Tensor) -> Tensor:
         """Move ``image`` to the nearest one inside, in place."""

@@ -6,10 +6,13 @@ from difflib import get_close_matches
 from typing import Any
 
 from segrobust.attacks.recipes.base import Recipe
+from segrobust.attacks.recipes.inputs import INPUTS
+from segrobust.attacks.recipes.neighbours import NEIGHBOURS
 from segrobust.attacks.recipes.rga import RGA
+from segrobust.attacks.recipes.steps import STEPS
 from segrobust.errors import UsageError
 
-RECIPES: Mapping[str, Callable[..., Recipe]] = {**RGA}
+RECIPES: Mapping[str, Callable[..., Recipe]] = {**RGA, **STEPS, **NEIGHBOURS, **INPUTS}
 """What each makes can be changed by its parameters; those of a ``partial`` are what it is defined by."""
 
 
