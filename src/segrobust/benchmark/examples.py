@@ -64,6 +64,13 @@ def _example(role: str, row: Row, before: Row | None, value: float) -> dict[str,
         "protocol": row.protocol,
         "score": rounded(value),
         "score_before": rounded(was[0]) if was else None,
-        "ious": list(row.item.get("prompts", {}).get("iou", [])),
+        "ious": _ious(row),
+        "ious_before": _ious(before) if before is not None else [],
         "linf_255": row.made.get("linf_255"),
+        "object": row.made.get("object"),
     }
+
+
+def _ious(row: Row) -> list[float | None]:
+    """Of every prompt, points first, as the manifest of prompts has them."""
+    return list(row.item.get("prompts", {}).get("iou", []))

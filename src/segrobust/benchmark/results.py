@@ -12,6 +12,7 @@ from segrobust.benchmark.examples import choose_examples, headline_of
 from segrobust.benchmark.facts import Facts
 from segrobust.benchmark.rows import CLEAN, Cell, Row
 from segrobust.benchmark.scores import (
+    QUALITY,
     image_key,
     interval,
     main_score,
@@ -26,7 +27,6 @@ from segrobust.types import Budget
 
 SCHEMA = "segrobust.results/2"
 FILES = ("psnr", "ssim", "l2", "bytes")
-QUALITY = ("precision", "recall", "f1", "boundary_iou")
 COST = ("encoder_forward", "encoder_backward")
 
 

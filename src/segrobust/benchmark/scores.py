@@ -10,6 +10,8 @@ from segrobust.evaluation.statistics import Estimate, Sums, estimate, photo_sums
 DIGITS = 6
 """Digits in results: the last bits of a sum belong to the machine, not to the model."""
 
+QUALITY = ("precision", "recall", "f1", "boundary_iou")
+
 ImageKey = tuple[str, str]
 Interval = dict[str, float | None]
 
@@ -37,6 +39,8 @@ def prompt_score(
             that was asked other prompts is no comparison and counts as missing; a check reports it.
     """
     items = {image: row.item for image, row in by_image(rows).items()}
+    if measure in QUALITY:  # measured only where somebody asked for it
+        items = {image: item for image, item in items.items() if measure in item["prompts"]}
     before = None
     if originals is not None:
         before = {image: row.item for image, row in originals.items() if _same_prompts(row, items.get(image))}

@@ -11,6 +11,7 @@ REQUIRED = {
     "rich": "rich",
     "pydantic": "pydantic",
     "yaml": "pyyaml",
+    "jinja2": "jinja2",
     "safetensors": "safetensors",
     "huggingface_hub": "huggingface_hub",
     "filelock": "filelock",
