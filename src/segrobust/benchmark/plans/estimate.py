@@ -1,0 +1,178 @@
+"""What a plan would cost: items and model calls, counted; minutes, from one short probe of every model."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from segrobust.benchmark.plans.models import check_model, everything_of, load_model
+from segrobust.benchmark.plans.plan import Plan
+from segrobust.benchmark.plans.variants import Variant, shots
+from segrobust.benchmark.rows import CLEAN, NO_DEFENCE
+from segrobust.defences.names import make_defence
+from segrobust.io.datasets import Dataset
+from segrobust.models.base import EverythingSettings, Segmenter, WhiteBox
+from segrobust.randomness import stream
+from segrobust.types import Image, Prompts
+
+DRAWS = 10
+"""Of a random defence, at every step of an adaptive attack; see ``defences.adaptive``."""
+BACKWARD = 3
+"""A gradient takes about as long as so many passes forward, where there is no white box to measure."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What one model is asked in a whole plan.
+
+    Attributes:
+        gradients: images whose gradient is computed.
+        passes: images that are embedded for prompts.
+        everything: photos that are segmented whole.
+    """
+
+    gradients: int = 0
+    passes: int = 0
+    everything: int = 0
+
+    def minutes(self, seconds: "Seconds") -> float:
+        """How long they take."""
+        spent = self.gradients * seconds.gradient + self.passes * seconds.answer + self.everything * seconds.everything
+        return spent / 60
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What one call takes.
+
+    Attributes:
+        gradient: of one view.
+        answer: the plan's prompts on one photo.
+        everything: one photo.
+    """
+
+    gradient: float = 0.0
+    answer: float = 0.0
+    everything: float = 0.0
+
+
+@dataclass
+class Estimate:
+    """What a plan would do.
+
+    Attributes:
+        photos: in all data sets.
+        attacks: photos that are made.
+        scores: photos that are shown to targets.
+        calls: by model.
+        seconds: by model, where they were measured.
+    """
+
+    photos: int
+    attacks: int
+    scores: int
+    calls: dict[str, Calls]
+    seconds: dict[str, Seconds] = field(default_factory=dict)
+
+    @property
+    def minutes(self) -> float:
+        """In all, on one worker."""
+        return sum(calls.minutes(self.seconds[name]) for name, calls in self.calls.items() if name in self.seconds)
+
+
+def count_calls(plan: Plan, data: Mapping[str, Dataset]) -> Estimate:
+    """Count what is to be done, from the plan alone."""
+    photos, every = sum(map(len, data.values())), shots(plan)
+    gradients, passes, whole = Counter[str](), Counter[str](), Counter[str]()
+    attacks = [shot for shot in every if shot.variant.recipe != CLEAN]
+    for shot in attacks:
+        if shot.surrogate is not None:
+            gradients[shot.surrogate] += _views(shot.variant) * _draws(shot.adaptive)
+    for surrogate in plan.surrogates:
+        needs = any("masks" in getattr(shot.variant.make().goal, "needs", ()) for shot in attacks)
+        asked = plan.protocol("clean") is not None and surrogate == plan.prompt_source
+        whole[surrogate] += int(needs or asked)
+    prompted = any(entry.protocol != "everything" for entry in plan.protocols)
+    scores = 0
+    for entry in plan.defences:
+        shown = sum(shot.faces(entry.defence) for shot in every)
+        votes = 1 if entry.defence == NO_DEFENCE else make_defence(entry.defence).votes
+        scores += shown * len(plan.targets)
+        for target in plan.targets:
+            passes[target] += (shown + 1) * votes * prompted
+            whole[target] += (shown + 1) * votes * (plan.protocol("everything") is not None)
+    calls = {name: Calls(*(photos * c[name] for c in (gradients, passes, whole))) for name in plan.models}
+    return Estimate(photos, photos * len(attacks), photos * scores, calls)
+
+
+def _views(variant: Variant) -> int:
+    """Gradients of one view that an attack takes; some attacks take more than their steps say."""
+    recipe = variant.make()
+    copies = max([getattr(view, "copies", 1) for view in (*recipe.pixel_views, *recipe.input_views)], default=1)
+    return recipe.steps * int(copies)
+
+
+def _draws(defence: str) -> int:
+    return DRAWS if defence != NO_DEFENCE and make_defence(defence).random else 1
+
+
+def probe(plan: Plan, image: Image, names: Iterable[str], said: Callable[[str], None]) -> dict[str, Seconds]:
+    """Load models one by one, which shows that they can be, and measure one call of each kind on a photo.
+
+    Args:
+        plan: says how they are loaded and what they are asked.
+        image: the photo.
+        names: of the models.
+        said: is told which model is measured.
+
+    Raises:
+        MissingError: a model is not here.
+        CapabilityError: it cannot do what the plan asks.
+    """
+    measured = {}
+    for name in names:
+        said(name)
+        model = load_model(plan, name)
+        check_model(plan, name, model)
+        measured[name] = _measure(plan, model, image, name in plan.surrogates)
+        del model
+    return measured
+
+
+def _measure(plan: Plan, model: Segmenter, image: Image, attacked: bool) -> Seconds:
+    asked = [entry.prompts for entry in plan.protocols if entry.protocol != "everything"]
+    count = sum(p.masks * (p.points + p.boxes) for p in asked)
+    one = _time(lambda: model.answer(image, _prompts(image, 1)))
+    answer = _time(lambda: model.answer(image, _prompts(image, count))) if count else one
+    gradient = _time(lambda: _gradient(model, image)) if attacked and isinstance(model, WhiteBox) else 0.0
+    each = max(0.0, answer - one) / max(1, count - 1)
+    return Seconds(gradient, answer, one + each * _grid(everything_of(plan, model)))
+
+
+def _grid(settings: EverythingSettings) -> int:
+    return settings.points_per_side**2
+
+
+def _prompts(image: Image, count: int) -> Prompts:
+    points = stream(0, "probe").uniform((0, 0), (image.width - 1, image.height - 1), (count, 2))
+    return Prompts.of(points=points)
+
+
+def _gradient(model: WhiteBox, image: Image) -> None:
+    from segrobust.models.geometry import to_tensor
+
+    leaf = to_tensor(image.pixels, model.device)[None].requires_grad_(True)
+    loss = model.encode(model.prepare(model.resize(leaf))).square().mean()
+    torch.autograd.grad(loss, leaf)
+
+
+def _time(work: Callable[[], object]) -> float:
+    """Seconds of the second call: the first one warms up."""
+    work()
+    begin = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin

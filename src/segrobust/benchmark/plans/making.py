@@ -1,0 +1,135 @@
+"""The items before a model is scored: photos and their prompts, and attacks, as they lie on disk."""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+from segrobust.attacks.recipes import attack
+from segrobust.benchmark.items import PROMPTS_SCHEMA
+from segrobust.benchmark.plans.bench import Bench, halving
+from segrobust.benchmark.plans.variants import Shot
+from segrobust.benchmark.records import number
+from segrobust.benchmark.rows import NO_DEFENCE
+from segrobust.defences.adaptive import adaptive
+from segrobust.evaluation.evaluate import PromptSettings, prompts_for
+from segrobust.evaluation.metrics import max_linf_255, psnr, ssim
+from segrobust.evaluation.prompts import prompts_to_json
+from segrobust.io.datasets.base import Sample
+from segrobust.models.base import WhiteBox, require_white_box
+from segrobust.types import AttackResult, Image, Masks
+
+Record = dict[str, Any]
+
+
+def stat_of(sample: Sample) -> str:
+    """What tells, without reading it, that a photo or its annotation has changed."""
+    parts = []
+    for file in (sample.photo, *sample.marks):
+        try:
+            status = file.path.stat()
+            parts.append(f"{status.st_size}:{status.st_mtime_ns}:{file.offset}")
+        except OSError:
+            parts.append("missing")
+    entry = hashlib.sha256(json.dumps(sample.entry, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return " ".join([*parts, entry])
+
+
+def prepare(bench: Bench, dataset: str, sample: Sample) -> Record:
+    """Read a photo and draw its prompts; they are the same for every attack and every target.
+
+    Returns:
+        The record of the photo. Its prompts are by protocol; a protocol that the photo has none for is left out where
+        it is not annotated, and holds the reason where the model found no masks.
+    """
+    image = sample.image()
+    plan, asked = bench.plan, {}
+    if entry := plan.protocol("annotation"):
+        annotated = sample.annotation()
+        if annotated is not None:
+            how = PromptSettings(entry.prompts.masks, entry.prompts.points, entry.prompts.boxes)
+            prompts = prompts_for(annotated.masks, image, plan.seed, "annotation", how)
+            if len(prompts):  # an annotation may be empty, or all of its masks
+                asked["annotation"] = prompts_to_json(prompts)
+    if entry := plan.protocol("clean"):
+        masks = bench.clean_masks(plan.prompt_source, image)
+        how = PromptSettings(entry.prompts.masks, entry.prompts.points, entry.prompts.boxes)
+        prompts = prompts_for(masks, image, plan.seed, "clean", how)
+        none = f"{plan.prompt_source} finds no masks on the photo, so there is nothing to ask for"
+        asked["clean"] = prompts_to_json(prompts) if len(prompts) else {"error": none}
+    if plan.protocol("everything"):
+        asked["everything"] = {}
+    manifest = {
+        "schema": PROMPTS_SCHEMA,
+        "image": sample.id,
+        "photo_sha256": image.fingerprint,
+        "seed": plan.seed,
+        "prompts_from": plan.prompt_source,
+        "references": asked,
+    }
+    bench.write_prompts(dataset, sample.id, manifest)
+    return {"sha256": image.fingerprint, "state": "done", "error": None, "prompts": manifest}
+
+
+def make(bench: Bench, image: Image, shot: Shot) -> Record:
+    """Attack a photo and save what comes of it; the record says what is on disk.
+
+    Raises:
+        SegrobustError: the attack cannot be made on this photo.
+    """
+    name = shot.surrogate or bench.plan.surrogates[0]
+    plain = require_white_box(bench.model(name))
+    recipe = shot.variant.make()
+    needs = getattr(recipe.goal, "needs", ())
+    masks: Masks | None = bench.clean_masks(name, image) if "masks" in needs else None
+    white = _adapted(plain, shot.adaptive, bench.plan.seed)
+    notes: list[str] = []
+    result = halving(
+        lambda batch: attack(
+            white,
+            image,
+            recipe,
+            budget=shot.variant.epsilon,
+            protocol=bench.plan.space,
+            seed=bench.plan.seed,
+            clean_masks=masks,
+            encoder_batch=batch,
+        ),
+        lambda: white.views_at_a_time(8),
+        notes,
+    )
+    saved = bench.folder.save(result.image.pixels)
+    guide = bench.folder.save(result.guide) if result.guide is not None else None
+    fields = {**file_part(bench, image, saved), **attack_part(result, notes), "object": saved, "guide": guide}
+    return {"state": "done", "error": None, "object": saved, "result": fields}
+
+
+def _adapted(white: WhiteBox, defence: str, seed: int) -> WhiteBox:
+    return white if defence == NO_DEFENCE else adaptive(white, defence, seed=seed)
+
+
+def file_part(bench: Bench, image: Image, name: str) -> Record:
+    """What is on disk, compared with the original."""
+    saved = bench.saved(name)
+    change = (saved.pixels.astype(np.float64) - image.pixels) / 255
+    return {
+        "linf_255": max_linf_255(image.pixels, saved.pixels),
+        "l2": float(np.sqrt(np.square(change).sum())),
+        "psnr": number(psnr(image.pixels, saved.pixels)),
+        "ssim": number(ssim(image.pixels, saved.pixels)),
+        "bytes": bench.folder.object(name).stat().st_size,
+    }
+
+
+def attack_part(result: AttackResult, notes: list[str]) -> Record:
+    """How the attack went; no seconds, which are never the same twice."""
+    return {
+        "loss": [number(loss) for loss in result.loss],
+        "gradient_zero": getattr(result, "gradient_zero", 0),
+        "encoder_forward": result.encoder_forward,
+        "encoder_backward": result.encoder_backward,
+        "settings": dict(result.settings),
+        "notes": [*result.notes, *notes],
+        "float_to_8bit": None,
+    }

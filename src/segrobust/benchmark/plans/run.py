@@ -1,0 +1,89 @@
+"""Run a plan: prepare photos, make attacks model by model, show the saved photos to targets one after the other."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segrobust.benchmark.journal import logging_to
+from segrobust.benchmark.plans.bench import Bench, open_data
+from segrobust.benchmark.plans.circumstances import circumstances, require_same_circumstances
+from segrobust.benchmark.plans.engine import Listener, Run, Tally
+from segrobust.benchmark.plans.folder import PlanFolder, only_writer, open_folder, sweep
+from segrobust.benchmark.plans.models import Facts
+from segrobust.benchmark.plans.plan import Plan
+from segrobust.benchmark.plans.pool import executor
+from segrobust.benchmark.plans.store import FILE, Store
+from segrobust.benchmark.plans.tables import write_results
+
+
+def run_plan(
+    plan: Plan,
+    out: Path,
+    listener: Listener,
+    *,
+    name: str = "",
+    command: Sequence[str] = (),
+    resume: bool = True,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Run a plan into a folder; a folder that holds the same plan is continued.
+
+    Args:
+        plan: what to do.
+        out: the folder.
+        listener: told about progress.
+        name: of the plan, for tables.
+        command: the command line, for the record.
+        resume: continue a folder that holds this plan; otherwise it is refused.
+        workers: processes that compute; the numbers do not depend on it.
+
+    Returns:
+        The aggregates, as in ``results.json``.
+
+    Raises:
+        UsageError: no photos, or the folder belongs to something else.
+        CapabilityError: a model cannot do what the plan asks of it.
+        MissingError: a model cannot be loaded, or the folder not be written.
+    """
+    data = open_data(plan)
+    known = _known_models(plan, out)
+    folder = open_folder(out, plan, resume)
+    with only_writer(folder.root), logging_to(folder.root / "log.txt"), Store(folder.root) as store:
+        sweep(folder)
+        facts = known
+        now = circumstances(plan, data)
+        require_same_circumstances(folder.root, store.meta("circumstances"), now)
+        store.put_all(
+            [
+                ("meta", {"key": key, "value": value})
+                for key, value in _metas(facts, now, command, store.meta("name") or name)
+            ]
+        )
+        folder.results.unlink(missing_ok=True)  # the old aggregates do not hold until this run is finished
+        run = Run(plan, folder, store, data, facts)
+        tally = Tally(listener, run.expected())
+        with executor(plan, folder, facts, workers) as work:
+            for stage in (run.to_prepare, run.to_make, run.to_score):
+                for done in work(stage(tally)):
+                    run.write(done)
+                    tally.add(done)
+        return write_results(run)
+
+
+def _known_models(plan: Plan, out: Path) -> dict[str, Facts]:
+    """Facts about the models: loaded before the folder is made, or remembered from when it was."""
+    if (out / FILE).exists():
+        with Store(out, write=False) as store:
+            facts = store.meta("models")
+            if facts and set(facts) == set(plan.models):
+                return dict(facts)
+    bench = Bench(plan, PlanFolder(out), {})
+    for name in plan.models:
+        bench.model(name)
+    return bench.facts
+
+
+def _metas(facts: Mapping[str, Facts], now: dict[str, Any], command: Sequence[str], name: str) -> list[tuple[str, str]]:
+    values = {"models": dict(facts), "circumstances": now, "command": list(command), "name": name}
+    return [(key, json.dumps(value)) for key, value in values.items()]
