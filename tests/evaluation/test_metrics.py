@@ -10,6 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from segrobust.evaluation.metrics import (
     iou,
+    l2,
     matched_miou,
     max_linf_255,
     prompt_ious,
@@ -212,9 +213,16 @@ def test_ssim_is_undefined_below_its_window() -> None:
         ssim(np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8))
 
 
-@pytest.mark.parametrize("measure", [psnr, ssim, max_linf_255])
+@pytest.mark.parametrize("measure", [psnr, ssim, l2, max_linf_255])
 def test_photos_must_agree(measure) -> None:  # type: ignore[no-untyped-def]
     a = np.zeros((20, 20, 3), np.uint8)
     for other in (np.zeros((20, 21, 3), np.uint8), np.zeros((1, 1, 3), np.uint8), np.zeros((20, 20, 3))):
         with pytest.raises(ValueError, match="uint8 of one shape"):
             measure(a, other)
+
+
+@given(photos, st.data())
+def test_l2_is_the_length_of_the_difference(a: np.ndarray, data: st.DataObject) -> None:
+    b = data.draw(hnp.arrays(np.uint8, a.shape))
+    assert l2(a, b) == pytest.approx(np.linalg.norm(a.astype(float).ravel() / 255 - b.astype(float).ravel() / 255))
+    assert l2(a, a) == 0
