@@ -31,7 +31,7 @@ def followed(seen: Seen, targets: Sequence[Tensor]) -> Stack:
 
 
 def root(features: Tensor) -> Tensor:
-    """TAP's power normalisation ``sign(z) |z|^0.5`` (Zhou et al., ECCV 2018, equation 6).
+    """TAP's power normalisation ``sign(z) |z|^0.5`` (Zhou et al., ECCV 2018).
 
     Its slope at 0 is infinite; here it is 0 there, so that layers after a ReLU, which are 0 in many places, give a
     gradient at all.

@@ -99,6 +99,7 @@ class Vanish:
         if self.click or self.box:
             asked = Prompts.of(points=[self.click] if self.click else (), boxes=[self.box] if self.box else ())
             found = scene.segmenter.answer(scene.image, asked)
+            scene.encoded += 1
         else:
             found = scene.masks.select([int(scene.masks.areas.argmax())] if len(scene.masks) else [])
         if not len(found) or not found.areas[0]:
