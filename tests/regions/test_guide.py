@@ -218,3 +218,13 @@ def test_guide_is_checked_and_frozen() -> None:
     guide = Guide(np.zeros((4, 5, 3), np.uint8), labels)
     with pytest.raises(ValueError, match="read-only"):
         guide.picture[0] = 1
+
+
+def test_without_the_grid_a_large_mask_is_one_region_and_small_ones_still_grow() -> None:
+    masks = boxes((400, 600), (100, 100, 400, 300), (350, 0, 600, 400), (0, 0, 4, 4))
+    guide = region_guided_map(masks, fresh(), grid=False, dilation=10)
+    assert guide.labels.max() == 3
+    assert extent(guide.labels == 1) == (0, 0, 14, 14)
+    assert extent(guide.labels == 2) == (100, 100, 400, 300)
+    assert (guide.labels == 3).sum() == 250 * 400 - 50 * 200  # the rest of the second, behind the first
+    assert region_guided_map(masks, fresh(), dilation=10).labels.max() > 20

@@ -6,12 +6,19 @@ from difflib import get_close_matches
 from functools import partial
 
 from segrobust.attacks.objectives import SIMILARITIES, AwayAndToward
+from segrobust.attacks.objectives.table import OBJECTIVES
 from segrobust.attacks.scene import Goal, Scene
 from segrobust.attacks.seen import Objective
 from segrobust.errors import UsageError
 from segrobust.regions.guide import GuideBuilder, random_cells, region_guided_map
 
-GUIDES: Mapping[str, GuideBuilder] = {"regions": region_guided_map, "random-cells": random_cells}
+GUIDES: Mapping[str, GuideBuilder] = {
+    "regions": region_guided_map,
+    "random-cells": random_cells,
+    "undilated": partial(region_guided_map, dilation=0),
+    "uncut": partial(region_guided_map, grid=False),
+}
+"""The paper's map, our control, and the map without one of its two steps: small regions grown, large ones cut."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,10 @@ class LeaveTheEmbedding:
         return AwayAndToward(scene.observe(scene.source).features, goal, self.weight, self.similarity)
 
 
-GOALS: Mapping[str, Callable[[], Goal]] = {name: partial(LeaveTheEmbedding, name) for name in SIMILARITIES}
+GOALS: Mapping[str, Callable[[], Goal]] = {
+    **{name: partial(LeaveTheEmbedding, name) for name in SIMILARITIES},
+    **OBJECTIVES,
+}
 """What ``objective=`` of the generic recipes may be."""
 
 

@@ -47,7 +47,7 @@ GuideBuilder = Callable[[Masks, np.random.Generator], Guide]
 
 
 def region_guided_map(
-    masks: Masks, generator: np.random.Generator, *, grid_rate: float = 0.1, dilation: int = 100
+    masks: Masks, generator: np.random.Generator, *, grid_rate: float = 0.1, dilation: int = 100, grid: bool = True
 ) -> Guide:
     """The region-guided map: big regions cut into cells, small regions grown (Segmentation-And-Dilation).
 
@@ -66,6 +66,8 @@ def region_guided_map(
         grid_rate: cell side as a share of the photo's short side, in (0, 1].
         dilation: pixels that small regions grow in every direction, corners included. The code's 5x5 square iterated
             50 times is one square that reaches 100.
+        grid: False, for ablations (the paper has no such option): large masks are not cut; each is painted as one
+            region where nothing is painted yet, in mask order, after the small ones.
 
     Returns:
         The guide. Small regions are numbered first, in mask order, then cells row by row; a region of which nothing
@@ -74,7 +76,7 @@ def region_guided_map(
     Raises:
         ValueError: ``grid_rate`` or ``dilation`` out of range.
     """
-    return _colour(_sad_labels(masks, grid_rate, dilation), generator)
+    return _colour(_sad_labels(masks, grid_rate, dilation, grid), generator)
 
 
 def random_cells(masks: Masks, generator: np.random.Generator, *, grid_rate: float = 0.1, dilation: int = 100) -> Guide:
@@ -112,7 +114,7 @@ def random_cells(masks: Masks, generator: np.random.Generator, *, grid_rate: flo
     return _colour(labels, generator)
 
 
-def _sad_labels(masks: Masks, grid_rate: float, dilation: int) -> NDArray[np.int32]:
+def _sad_labels(masks: Masks, grid_rate: float, dilation: int, grid: bool = True) -> NDArray[np.int32]:
     if not 0 < grid_rate <= 1:
         raise ValueError(f"grid_rate is a share of the short side, in (0, 1], got {grid_rate}")
     if dilation < 0:
@@ -128,7 +130,14 @@ def _sad_labels(masks: Masks, grid_rate: float, dilation: int) -> NDArray[np.int
         if free.any():
             count += 1
             place[free] = count
-    _paint_cells(labels, _union(masks, np.flatnonzero(large)), side, count)
+    if grid:
+        _paint_cells(labels, _union(masks, np.flatnonzero(large)), side, count)
+        return labels
+    for i in np.flatnonzero(large):
+        free = masks.mask(int(i)) & (labels == 0)
+        if free.any():
+            count += 1
+            labels[free] = count
     return labels
 
 

@@ -38,7 +38,8 @@ def rga(
         beta: strength of the random similarity F_2d, 0.01; 0 = off.
         weight: lambda, 1; 0 = untargeted, only away from the photo.
         objective: the similarity in L: ``cosine`` (RGA's), ``token-cosine`` (mean over tokens) or ``l2``.
-        guide: ``regions`` (F_sad) or ``random-cells`` (a control that ignores the photo's regions).
+        guide: ``regions`` (F_sad), ``random-cells`` (a control that ignores the photo's regions), ``undilated`` or
+            ``uncut`` (F_sad without growing small regions, without cutting large ones).
         smoothing: side of the Gaussian on the gradient (TI), 0 = off.
 
     Raises:

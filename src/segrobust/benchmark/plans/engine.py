@@ -145,6 +145,11 @@ class Run:
                 if jobs:
                     yield Task("score", target, dataset, position, image, photo, tuple(jobs))
 
+    def to_show(self, target: str, dataset: str, position: int, image: str, photo: Record) -> Task:
+        """All that a target is shown of a photo."""
+        jobs = tuple(self.job(number, defence, photo) for number, defence in self.jobs)
+        return Task("score", target, dataset, position, image, photo, jobs)
+
     def job(self, number: int, defence: str, photo: Record) -> Job:
         """A photo to show, with what is known of it."""
         shot = self.shots[number]

@@ -9,16 +9,17 @@ import numpy as np
 from segrobust.attacks.recipes import attack
 from segrobust.benchmark.items import PROMPTS_SCHEMA
 from segrobust.benchmark.plans.bench import Bench, halving
+from segrobust.benchmark.plans.parts import ProtocolEntry
+from segrobust.benchmark.plans.scoring import prompt_settings
 from segrobust.benchmark.plans.variants import Shot
 from segrobust.benchmark.records import number
 from segrobust.benchmark.rows import NO_DEFENCE
 from segrobust.defences.adaptive import adaptive
-from segrobust.evaluation.evaluate import PromptSettings, prompts_for
+from segrobust.evaluation.manifest import draw_manifest, manifest_to_json
 from segrobust.evaluation.metrics import max_linf_255, psnr, ssim
-from segrobust.evaluation.prompts import prompts_to_json
 from segrobust.io.datasets.base import Sample
 from segrobust.models.base import WhiteBox, require_white_box
-from segrobust.types import AttackResult, Image, Masks
+from segrobust.types import RLE, AttackResult, Image, Masks
 
 Record = dict[str, Any]
 
@@ -36,30 +37,25 @@ def stat_of(sample: Sample) -> str:
     return " ".join([*parts, entry])
 
 
-def prepare(bench: Bench, dataset: str, sample: Sample) -> Record:
+def prepare(bench: Bench, sample: Sample) -> Record:
     """Read a photo and draw its prompts; they are the same for every attack and every target.
 
     Returns:
         The record of the photo. Its prompts are by protocol; a protocol that the photo has none for is left out where
         it is not annotated, and holds the reason where the model found no masks.
     """
-    image = sample.image()
-    plan, asked = bench.plan, {}
-    if entry := plan.protocol("annotation"):
-        annotated = sample.annotation()
-        if annotated is not None:
-            how = PromptSettings(entry.prompts.masks, entry.prompts.points, entry.prompts.boxes)
-            prompts = prompts_for(annotated.masks, image, plan.seed, "annotation", how)
-            if len(prompts):  # an annotation may be empty, or all of its masks
-                asked["annotation"] = prompts_to_json(prompts)
-    if entry := plan.protocol("clean"):
-        masks = bench.clean_masks(plan.prompt_source, image)
-        how = PromptSettings(entry.prompts.masks, entry.prompts.points, entry.prompts.boxes)
-        prompts = prompts_for(masks, image, plan.seed, "clean", how)
-        none = f"{plan.prompt_source} finds no masks on the photo, so there is nothing to ask for"
-        asked["clean"] = prompts_to_json(prompts) if len(prompts) else {"error": none}
-    if plan.protocol("everything"):
-        asked["everything"] = {}
+    image, plan = sample.image(), bench.plan
+    asked: dict[str, Any] = {}
+    for entry in plan.protocols:
+        if entry.protocol == "everything":
+            asked["everything"] = {}
+        elif entry.protocol == "clean":
+            asked["clean"] = _draw(plan.seed, image, entry, bench.clean_masks(plan.prompt_source, image))
+            none = f"{plan.prompt_source} finds no masks on the photo, so there is nothing to ask for"
+            asked["clean"] = asked["clean"] or {"error": none}
+        elif annotated := sample.annotation():
+            found = _draw(plan.seed, image, entry, annotated.masks, annotated.void)
+            asked |= {"annotation": found} if found else {}  # an annotation may be empty, or all of its masks
     manifest = {
         "schema": PROMPTS_SCHEMA,
         "image": sample.id,
@@ -68,8 +64,13 @@ def prepare(bench: Bench, dataset: str, sample: Sample) -> Record:
         "prompts_from": plan.prompt_source,
         "references": asked,
     }
-    bench.write_prompts(dataset, sample.id, manifest)
     return {"sha256": image.fingerprint, "state": "done", "error": None, "prompts": manifest}
+
+
+def _draw(seed: int, image: Image, entry: ProtocolEntry, masks: Masks, void: RLE | None = None) -> Record | None:
+    """The prompts of a protocol, as JSON; None if there is nothing to ask for."""
+    manifest = draw_manifest(masks, image, entry.protocol, seed=seed, settings=prompt_settings(entry), void=void)
+    return manifest_to_json(manifest) if len(manifest.prompts) else None
 
 
 def make(bench: Bench, image: Image, shot: Shot) -> Record:

@@ -218,8 +218,6 @@ class ProtocolEntry(Part):
     def _meant(self) -> Self:
         if self.protocol == "everything" and (self.rule != "single" or self.prompts != PromptPlan()):
             raise PlaceError("protocol 'everything' asks no prompts: it takes neither rule nor prompts")
-        if self.protocol == "clean" and self.rule == "oracle":
-            raise PlaceError("rule 'oracle' looks at the annotation, which protocol 'clean' has not", "rule")
         return self
 
 

@@ -122,8 +122,13 @@ def _parts(name: str) -> list[str]:
     return [kind for part in name.split("+") for kind in [next((k for k in KINDS if part.startswith(k)), part)]]
 
 
+def aggregate_run(run: Run) -> dict[str, Any]:
+    """The aggregates of a run."""
+    return aggregate(rows(run), facts_of(run))
+
+
 def write_results(run: Run) -> dict[str, Any]:
     """Aggregate a finished run, and write ``results.json``."""
-    results = aggregate(rows(run), facts_of(run))
+    results = aggregate_run(run)
     atomic_write_text(run.folder.results, to_json(results))
     return results

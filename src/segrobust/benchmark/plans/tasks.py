@@ -86,14 +86,15 @@ def perform(bench: Bench, task: Task) -> Iterator[Done]:
     elif task.kind == "make":
         yield from (_make(bench, task, job) for job in task.jobs)
     else:
-        yield from _score_all(bench, task)
+        yield from score_all(bench, task)
 
 
 def _prepare(bench: Bench, task: Task) -> Done:
     sample = bench.sample(task.dataset, task.position)
     about = {"dataset": task.dataset, "image": task.image, "path": sample.path, "stat": stat_of(sample)}
     try:
-        found = prepare(bench, task.dataset, sample)
+        found = prepare(bench, sample)
+        bench.write_prompts(task.dataset, sample.id, found["prompts"])
     except Exception as error:
         found = _failed(error, f"{task.dataset}/{task.image}") | {"sha256": None}
         kinds = [p.protocol for p in bench.plan.protocols if p.protocol != "annotation" or sample.reader is not None]
@@ -113,7 +114,7 @@ def _make(bench: Bench, task: Task, job: Job) -> Done:
     return Done("made", (about | found | _stamp(begin),), f"{task.image}: {name}")
 
 
-def _score_all(bench: Bench, task: Task) -> Iterator[Done]:
+def score_all(bench: Bench, task: Task) -> Iterator[Done]:
     """Defence by defence, so that the target's own answers are asked for once."""
     for defence in dict.fromkeys(job.defence for job in task.jobs):
         original: Original | Exception | None = None
