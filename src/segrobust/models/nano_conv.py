@@ -1,5 +1,7 @@
 """``nano-conv`` behind the interfaces: it finds all masks first, and prompts choose among them."""
 
+import dataclasses
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from segrobust.models.loading import ModelFolder
 from segrobust.models.nano_conv_net import MASKS, NanoConv, NanoConvConfig, compose
 from segrobust.models.nano_loading import load_weights, read_sizes
 from segrobust.models.options import LoadOptions
-from segrobust.types import Image, Masks, encode_mask
+from segrobust.types import Image, Masks
 
 OVERLAP = 0.9
 """For boxes: of two masks with a higher IoU the one with the lower predicted IoU is not considered."""
@@ -66,12 +68,9 @@ class NanoConvSegmenter(EncoderSegmenter, EverythingFirst):
             logits, quality = self._proposals(embedding, settings.box_nms_threshold)
             stability = _stability(logits, settings.stability_offset)
             keep = (quality > settings.predicted_iou_threshold) & (stability >= settings.stability_threshold)
-            found = Prediction(logits[keep][:, None], quality[keep][:, None], embedding.geometry)
-            full = [found.full_mask(i, 0) for i in range(len(found.logits))]
-        there = [i for i, mask in enumerate(full) if mask.sum() > settings.min_region_area]
-        scores, stable = quality[keep].cpu().double().numpy(), stability[keep].cpu().double().numpy()
-        rles = [encode_mask(full[i]) for i in there]
-        return Masks.from_rles(image.size, rles, predicted_iou=scores[there], stability=stable[there])
+            found = Prediction(logits[keep][:, None], quality[keep][:, None], embedding.geometry).choose()
+        stable = dataclasses.replace(found, stability=stability[keep].cpu().double().numpy())
+        return stable.select(np.flatnonzero(found.areas > settings.min_region_area))
 
     def _heads(self, embedding: Embedding) -> tuple[Tensor, Tensor, Tensor]:
         """What the masks of one photo are made of: weights ``(cells, 3, K + 6)``, predicted IoUs, prototypes."""
