@@ -14,10 +14,10 @@ def checkpoints(steps: int) -> frozenset[int]:
 
     ``w_j = ceil(p_j steps)`` with p_0 = 0, p_1 = 0.22, ``p_(j+1) = p_j + max(p_j - p_(j-1) - 0.03, 0.06)``.
     """
-    before, here, found = 0.0, 0.22, []
-    while here <= 1:
-        found.append(math.ceil(here * steps))
-        before, here = here, here + max(here - before - 0.03, 0.06)
+    before, here, found = 0, 22, []  # in hundredths: 0.57 times 100 is no whole number in floats
+    while here <= 100:
+        found.append(-(-here * steps // 100))
+        before, here = here, here + max(here - before - 3, 6)
     return frozenset(found)
 
 
@@ -41,10 +41,10 @@ class Progress:
 class AutoStep:
     """Auto-PGD (Croce and Hein, ICML 2020, algorithm 1), with the paper's constants.
 
-    ``z = P(x - size sign(G))``, ``x <- P(x + a (z - x) + (1 - a) (x - x_before))``. The first size is twice epsilon. At the
-    checkpoints it is halved, and the search goes on from the best point, if fewer than ``rho`` of the steps since the
-    last one improved the loss, or if neither the size nor the best loss has changed since. The result is the best point.
-    After going back there is no momentum at first. With random views "best" is as random as its views.
+    ``z = P(x - size sign(G))``, ``x <- P(x + a (z - x) + (1 - a) (x - x_before))``. The first size is twice epsilon. At
+    the checkpoints it is halved, and the search goes on from the best point, if fewer than ``rho`` of the steps since
+    the last one improved the loss, or if neither the size nor the best loss has changed since. The result is the best
+    point. After going back there is no momentum at first. With random views "best" is as random as its views.
 
     Attributes:
         momentum: a, 0.75.

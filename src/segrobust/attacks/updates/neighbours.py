@@ -104,8 +104,8 @@ def mean_gradient(probe: Probe, image: Tensor, count: int, radius: float, genera
 class FlatMinimum(MomentumSign):
     """Penalised gradient norm (PGN, Ge et al., NeurIPS 2023, algorithm 1).
 
-    The mean over N points x' around x of ``(1 - delta) g(x') + delta g(x'')``, with x'' one step from x' up the loss that
-    is minimised: where the loss is low and flat.
+    The mean over N points x' around x of ``(1 - delta) g(x') + delta g(x'')``, with x'' one step from x' up the loss
+    that is minimised: where the loss is low and flat.
 
     Attributes:
         neighbours: N, 20.
@@ -190,8 +190,8 @@ class Agreement:
 class GradientRelevance(MomentumSign):
     """Gradient relevance (GRA, Zhu et al., ICCV 2023, algorithm 1).
 
-    With g the gradient at x, n the mean at N points around it and s the cosine of the two, ``s g + (1 - s) n`` goes into
-    the momentum. Where the direction of a value turns, its steps shrink by 0.94.
+    With g the gradient at x, n the mean at N points around it and s the cosine of the two, ``s g + (1 - s) n`` goes
+    into the momentum. Where the direction of a value turns, its steps shrink by 0.94.
 
     Attributes:
         neighbours: N, 20.
@@ -215,7 +215,6 @@ class GradientRelevance(MomentumSign):
         alike = float(F.cosine_similarity(gradient.flatten(), near.flatten(), dim=0))
         before = image.clone()
         self.move(image, gradient.mul_(alike).add_(near, alpha=1 - alike), state)
-        assert state.velocity is not None or not self.momentum
         signs = (image - before).sign()
         if memory.pace is None or memory.signs is None:
             memory.pace = torch.full_like(image, 1 / self.decay)

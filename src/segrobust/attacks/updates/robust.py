@@ -40,13 +40,14 @@ class Expectation(MomentumSign):
 class ReversePush(MomentumSign):
     """Reverse adversarial perturbation (RAP, Qin et al., NeurIPS 2022, algorithm 1).
 
-    From the late start on, the gradient is taken at the image plus a perturbation that raises the loss: some sign steps up
-    from a random point, within a ball of its own. So the loss becomes low in a whole region.
+    From the late start on, the gradient is taken at the image plus a perturbation that raises the loss: some sign steps
+    up from a random point, within a ball of its own. So the loss becomes low in a whole region.
 
     Attributes:
         late: share of the steps before it begins; 0.25 (the authors: 100 of 400).
         inner: steps of the reverse perturbation; 8.
-        reach: its ball, as a share of epsilon; 1. Its steps are ``reach / inner`` of it, as the authors' 2 of 16 levels.
+        reach: its ball, as a share of epsilon; 1. Its steps are the ball's radius over ``inner``, as the authors' 2 of
+            16 levels.
     """
 
     late: float = 0.25

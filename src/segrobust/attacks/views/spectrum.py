@@ -20,7 +20,7 @@ def _cosines(side: int) -> Tensor:
 
 
 def dct(images: Tensor) -> Tensor:
-    """The orthonormal two-dimensional cosine transform (DCT-II) of ``(..., h, w)``; its inverse: :func:`inverse_dct`."""
+    """The orthonormal two-dimensional cosine transform (DCT-II) of ``(..., h, w)``."""
     rows, columns = (_cosines(side).to(images) for side in images.shape[-2:])
     return rows @ images @ columns.T
 

@@ -1,0 +1,154 @@
+"""What every recipe keeps: the optimum where it is known, the budget whatever it is, the numbers of its seed."""
+
+import dataclasses
+import inspect
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+import pytest
+from goals import LinearGoal
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from linear import LinearSegmenter
+
+from segrobust.attacks.goals import GOALS
+from segrobust.attacks.recipes import RECIPES, attack, make_recipe
+from segrobust.attacks.recipes.inputs import INPUTS
+from segrobust.attacks.recipes.neighbours import NEIGHBOURS
+from segrobust.attacks.recipes.steps import STEPS
+from segrobust.attacks.saving import within
+from segrobust.errors import UsageError
+from segrobust.types import Budget, Image, Masks
+
+GENERIC = {**STEPS, **NEIGHBOURS, **INPUTS}
+SMALLER = {"copies": 2, "neighbours": 2, "samples": 3, "draws": 2, "inner": 2, "images": 1, "steps": 3}
+
+
+def small(name, **more):
+    """Parameters with which a recipe is soon done."""
+    known = inspect.signature(RECIPES[name]).parameters
+    fixed = getattr(RECIPES[name], "keywords", {})
+    return {key: value for key, value in {**SMALLER, **more}.items() if key in known and key not in fixed}
+
+
+def on_a_line(name, **more):
+    """The recipe with an objective whose optimum is known."""
+    return dataclasses.replace(make_recipe(name, **small(name, **more)), goal=LinearGoal())
+
+
+def photo(seed=0, size=(9, 12)):
+    return Image(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
+
+
+def test_the_family_is_complete():
+    names = "fgsm bim pgd apgd mi ni vmi vni pgn emi rap gra dim tim si-ni admix ssa bsr sia eot-pgd"
+    assert set(GENERIC) == set(names.split())
+    assert set(GENERIC) < set(RECIPES)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if not name.endswith("noise")])
+def test_the_optimum_of_a_linear_objective(name):
+    """Whatever the views and the update, every value ends at its side of the budget."""
+    image = photo()
+    result = attack(LinearSegmenter(), image, on_a_line(name, steps=14, step_size=4 / 255))
+    signs = np.array([-1, 1, -1])
+    best = (image.pixels.astype(int) + 8 * signs).clip(0, 255)
+    assert np.mean(result.image.pixels == best) > 0.98
+    assert result.loss[-1] < result.loss[0] or name == "fgsm"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    seed=st.integers(0, 99),
+    budget=st.builds(
+        Budget,
+        st.integers(1, 60).map(lambda levels: Fraction(levels, 255)),
+        st.sampled_from(["linf", "l2", "contrast"]),
+    ),
+    size=st.tuples(st.integers(2, 12), st.integers(2, 12)),
+    part=st.floats(0.3, 1.0),
+)
+def test_the_budget_holds_whatever_the_recipe(name, seed, budget, size, part):
+    image = photo(seed, size)
+    where = np.random.default_rng(seed).random(size) < part
+    where[0, 0] = True
+    saved = attack(LinearSegmenter(), image, on_a_line(name), budget=budget, seed=seed, where=where).image.pixels
+    assert within(image.pixels, saved, budget)
+    assert not (saved != image.pixels)[~where].any()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_same_seed_gives_the_same_photo(name):
+    image = photo()
+    run = partial(attack, LinearSegmenter(), image, on_a_line(name, steps=1))
+    first, again, other = (run(seed=seed) for seed in (1, 1, 2))
+    in_parts = run(seed=1, encoder_batch=1)
+    assert np.array_equal(first.image.pixels, again.image.pixels)
+    assert first.loss == again.loss
+    same = np.array_equal(first.image.pixels, other.image.pixels) and first.loss == other.loss
+    assert same == (make_recipe(name).reach == 0)  # that start at the photo draw in their goals alone
+    assert np.mean(first.image.pixels == in_parts.image.pixels) > 0.99
+
+
+@pytest.mark.parametrize("name", GENERIC)
+@pytest.mark.parametrize("objective", ["l2", "token-cosine"])
+def test_every_generic_recipe_takes_every_objective(name, objective):
+    recipe = make_recipe(name, objective=objective)
+    assert recipe.goal == GOALS[objective]()
+    with pytest.raises(UsageError, match="did you mean 'token-cosine'"):
+        make_recipe(name, objective="token-cosin")
+
+
+@pytest.mark.parametrize("name", GENERIC)
+def test_the_embedding_is_left(tiny_sam, name):
+    """On a real network, from a start near the photo, each goes farther than noise of the same size does."""
+    image = photo(1, (60, 80))
+    noise = attack(tiny_sam, image, dataclasses.replace(make_recipe("pgd"), steps=1))
+    result = attack(tiny_sam, image, name, **small(name, steps=6))
+    assert result.loss[-1] < noise.loss[0] - 0.005
+
+
+def test_fgsm_takes_the_whole_budget_in_one_step():
+    image, seen = photo(), []
+    result = attack(LinearSegmenter(), image, on_a_line("fgsm"), progress=lambda *a: seen.append(a[:2]))
+    assert seen == [(1, 1)]
+    assert result.encoder_backward == 1
+    change = result.image.pixels.astype(int) - image.pixels
+    inner = (image.pixels > 8) & (image.pixels < 247)
+    assert set(np.unique(np.abs(change[inner]))) == {8}
+
+
+def test_costs_are_those_of_the_formulas():
+    """Gradients of n steps, with the authors' numbers."""
+    counts = {
+        name: attack(LinearSegmenter(), photo(), dataclasses.replace(make_recipe(name), goal=LinearGoal(), steps=4))
+        for name in GENERIC
+    }
+    one = dict.fromkeys(("fgsm", "bim", "pgd", "apgd", "mi", "ni", "dim", "tim"), 4)
+    many = {"vmi": 3 * 21 + 1, "vni": 3 * 21 + 1, "pgn": 4 * 40, "emi": 1 + 3 * 11, "gra": 4 * 21, "rap": 4 + 3 * 8}
+    views = {"si-ni": 4 * 5, "admix": 4 * 15, "ssa": 4 * 20, "bsr": 4 * 20, "sia": 4 * 20, "eot-pgd": 4 * 10}
+    assert {name: result.encoder_backward for name, result in counts.items()} == one | many | views
+
+
+def test_sign_noise_is_the_whole_budget_up_or_down():
+    grey = Image(np.full((40, 40, 3), 128, np.uint8))
+    change = attack(LinearSegmenter(), grey, "sign-noise").image.pixels.astype(int) - 128
+    assert set(np.unique(change)) == {-8, 8}
+    assert abs(change.mean()) < 0.6
+    assert Masks.from_dense(change[None, ..., 0] > 0).areas[0] / 1600 == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("vmi", {"neighbours": 0}, "vmi: neighbours must be at least 1"),
+        ("bsr", {"angle": 360.0}, "bsr: angle"),
+        ("apgd", {"step_size": 0.1}, "no parameter 'step_size'"),
+        ("mi", {"step_size": 2.0}, "write 2/255"),
+    ],
+)
+def test_wrong_parameters_are_refused(name, changes, said):
+    with pytest.raises(UsageError, match=said):
+        make_recipe(name, **changes)
