@@ -94,7 +94,7 @@ def region_attack(
     *,
     name: str = "s-ra",
     steps: int = 100,
-    step_size: float = 8 / 255 / 100,
+    step_size: float = 0.0,
     box: Numbers = "",
     side: int = 5,
     full: int = 0,
@@ -107,8 +107,9 @@ def region_attack(
 
     Source: Shen, Li and Wang, CVPR 2024 workshop (arXiv 2404.08255).
     The region is ``box``; the box of the largest mask on the photo if none is given. ``side`` squared points on a grid.
-    Defaults: the authors' code, 100 steps of epsilon / 100 for epsilon 8/255, so that the border of the budget is only
-    reached at the end; its loss is of the logits at the model's input size, nearest to ``full`` 1.
+    Defaults: the authors' code, 100 steps of epsilon / 100, so that the border of the budget is only reached at the
+    end: ``step_size`` 0 is 8/255 over the number of steps. Its loss is of the logits at the model's input size, nearest
+    to ``full`` 1. Nothing in S-RA is random.
     T-RA (``draws`` 5): each gradient is the mean over so many spectrum noises. In the authors' code their ``sigma`` of
     16/255 is added to values up to 255, where it is nothing; no gradient goes through the transform; and the
     perturbation is changed between the draws. Here sigma is a share of the pixel range and all is differentiated.
@@ -116,7 +117,8 @@ def region_attack(
     region = a_box(box, "box")
     goal = RemoveMasks(Grid(side, region), multimask=True, floor=floor, full=bool(full))
     views = (Copies(draws), SpectrumNoise(rho, sigma)) if draws else ()
-    return Recipe(name, steps, goal, MomentumSign(step_size, 0.0), pixel_views=views, reach=0.0)
+    update = MomentumSign(step_size or 8 / 255 / max(1, steps), 0.0)
+    return Recipe(name, steps, goal, update, pixel_views=views, reach=0.0)
 
 
 def cross_prompt(

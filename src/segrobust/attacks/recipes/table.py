@@ -5,14 +5,16 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from segrobust.attacks.recipes.answers import ANSWERS
 from segrobust.attacks.recipes.base import Recipe
+from segrobust.attacks.recipes.features import FEATURES
 from segrobust.attacks.recipes.inputs import INPUTS
 from segrobust.attacks.recipes.neighbours import NEIGHBOURS
 from segrobust.attacks.recipes.rga import RGA
 from segrobust.attacks.recipes.steps import STEPS
 from segrobust.errors import UsageError
 
-RECIPES: Mapping[str, Callable[..., Recipe]] = {**RGA, **STEPS, **NEIGHBOURS, **INPUTS}
+RECIPES: Mapping[str, Callable[..., Recipe]] = {**RGA, **STEPS, **NEIGHBOURS, **INPUTS, **FEATURES, **ANSWERS}
 """What each makes can be changed by its parameters; those of a ``partial`` are what it is defined by."""
 
 
