@@ -6,7 +6,7 @@ import numpy as np
 
 from segrobust.io.images import read_image
 from segrobust.models.geometry import resize, to_tensor
-from segrobust.types import Image, Pixels
+from segrobust.types import Floats, Image, Pixels
 
 
 def other_picture(kind: str, photo: Image, generator: np.random.Generator) -> Pixels:
@@ -43,9 +43,7 @@ def dead_leaves(size: tuple[int, int], generator: np.random.Generator, leaves: i
         leaves: how many discs.
     """
     height, width = size
-    least, most = max(1.0, 0.02 * min(size)), max(1.0, 0.5 * min(size))
-    share = generator.uniform(0, 1, leaves)  # radii between least and most with density 1 / r^3
-    radii = (least**-2 - share * (least**-2 - most**-2)) ** -0.5
+    radii = leaf_radii(leaves, max(1.0, 0.02 * min(size)), max(1.0, 0.5 * min(size)), generator)
     centres = generator.uniform(0, 1, (leaves, 2)) * [height, width]
     colours = generator.integers(0, 256, (leaves, 3), dtype=np.uint8)
     picture: Pixels = np.empty((height, width, 3), np.uint8)
@@ -56,6 +54,13 @@ def dead_leaves(size: tuple[int, int], generator: np.random.Generator, leaves: i
         inside = (np.arange(y0, y1)[:, None] - y) ** 2 + (np.arange(x0, x1) - x) ** 2 <= radius**2
         picture[y0:y1, x0:x1][inside] = colour
     return picture
+
+
+def leaf_radii(count: int, least: float, most: float, generator: np.random.Generator) -> Floats:
+    """Radii between ``least`` and ``most`` with the density 1 / r^3, ``(count,)``."""
+    share = generator.uniform(0, 1, count)
+    radii: Floats = (least**-2 - share * (least**-2 - most**-2)) ** -0.5
+    return radii
 
 
 def _fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:
