@@ -6,8 +6,8 @@ Reads ``RUNS/sa1b/results.json`` and ``RUNS/demo/results.json`` (written by ``se
 the documents), ``RUNS/transfer/results.json`` (by ``segrobust run``), ``RUNS/gradient_cost.txt`` and
 ``RUNS/guide.txt`` (the benchmarks' output) and the scores in the embedded models' ``card.json`` (training/score.py).
 Copies the README's picture, and replaces what stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in
-README.md, docs/benchmarks.md, docs/transfer.md and the model cards; docs/models.md is write_models.py's. What has no
-stored run keeps the table it has.
+README.md, docs/benchmarks.md, docs/transfer.md and the model cards; docs/models.md is write_models.py's and
+docs/attacks.md write_attacks.py's. What has no stored run keeps the table it has.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from benchmarks import write_models
+from benchmarks import write_attacks, write_models
 
 from segrobust.models.presence import where
 from segrobust.models.table import ENTRIES
@@ -100,6 +100,7 @@ def main() -> None:
         if (scores := write_models.card(entry)) is not None:
             replace(where(entry) / "README.md", "scores", card_text(scores))
     write_models.main()
+    write_attacks.main()
 
 
 if __name__ == "__main__":

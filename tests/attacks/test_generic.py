@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_photo(name):
     assert np.array_equal(first.image.pixels, again.image.pixels)
     assert first.loss == again.loss
     same = np.array_equal(first.image.pixels, other.image.pixels) and first.loss == other.loss
-    assert same == (make_recipe(name).reach == 0)  # that start at the photo draw in their goals alone
+    assert not same or make_recipe(name).reach == 0  # that start at the photo may draw in their goals alone
     assert np.mean(first.image.pixels == in_parts.image.pixels) > 0.99
 
 

@@ -23,7 +23,9 @@ def rga(
     guide: str = "regions",
     smoothing: int = 0,
 ) -> Recipe:
-    """Region-Guided Attack (Liu, Shen and Zhao, arXiv 2411.02974), with the defaults of the authors' code.
+    """Region-Guided Attack (RGA), with the defaults of the authors' code.
+
+    Source: Liu, Shen and Zhao, arXiv 2411.02974; their code.
 
     With y_s, y_g and y_a the encoder's embeddings of the photo, of its region-guided map and of the adversarial
     image seen through F_2d, minimise ``L(y_a, y_s, y_g) = cos(y_a, y_s) - lambda cos(y_a, y_g)`` within epsilon
@@ -59,12 +61,18 @@ def rga(
 
 
 def noise(*, name: str = "noise") -> Recipe:
-    """Uniform random noise of the same budget: what any attack must beat."""
+    """Uniform random noise of the same budget: what any attack must beat.
+
+    Source: a control.
+    """
     return Recipe(name, 0, LeaveTheEmbedding(), MomentumSign())
 
 
 def sign_noise(*, name: str = "sign-noise") -> Recipe:
-    """Random signs of the whole epsilon: noise with as much energy as a sign attack has."""
+    """Random signs of the whole epsilon: noise with as much energy as a sign attack has.
+
+    Source: a control.
+    """
     return Recipe(name, 0, LeaveTheEmbedding(), MomentumSign(), start="corners")
 
 

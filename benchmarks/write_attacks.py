@@ -1,0 +1,123 @@
+"""Write the tables of docs/attacks.md: what the recipes are made of, what they cost, and what was measured.
+
+    python -m benchmarks.write_attacks
+
+Reads the table of recipes and their docstrings ("Source: ..."), counts encoder gradients by running each recipe on a
+network of a few numbers, and takes what was measured from benchmarks/results/attacks.json. ``make docs`` calls it.
+"""
+
+import dataclasses
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks.stand_in import StandIn, masks, photo
+
+from segrobust.attacks.goals import LeaveTheEmbedding
+from segrobust.attacks.recipes import RECIPES, Recipe, attack, make_recipe
+from segrobust.errors import CapabilityError
+from segrobust.report.tables import markdown_table
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs/attacks.md"
+MEASURED = ROOT / "benchmarks/results/attacks.json"
+
+
+def source(name: str) -> str:
+    """The first sentence of what a recipe's docstring gives as its source."""
+    make = RECIPES[name]
+    text = inspect.cleandoc(getattr(make, "func", make).__doc__ or "")
+    found = re.search(r"^Source: (.+?)\.(?:\n|\s+(?=[A-Z]))", text + "\n", re.S | re.M)
+    if found is None:
+        raise SystemExit(f"the docstring of {name} says no 'Source: ...'")
+    return " ".join(found[1].split()).replace("``", "`")
+
+
+def part(thing: Any) -> str:
+    """The kind of a goal, view or update, and the names and numbers that are not its defaults."""
+    kind = type(thing)
+    changed = [
+        f"{field.name}={_short(getattr(thing, field.name))}"
+        for field in dataclasses.fields(thing)
+        if getattr(thing, field.name) != _default(field) and field.name != "step"
+    ]
+    inner = f" ({', '.join(changed)})" if changed else ""
+    return f"`{kind.__name__}`{inner}"
+
+
+def _default(field: Any) -> Any:
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
+
+
+def _short(value: Any) -> str:
+    if dataclasses.is_dataclass(value):
+        return type(value).__name__
+    if isinstance(value, tuple | list):
+        return "+".join(map(_short, value)) or "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def gradients(recipe: Recipe) -> int:
+    """Encoder gradients that a recipe takes for a photo, with its own numbers."""
+    try:
+        return attack(StandIn(), photo(), recipe, clean_masks=masks()).encoder_backward
+    except CapabilityError:  # needs a prompt encoder of SAM's kind; no such goal asks for gradients of its own
+        plain = dataclasses.replace(recipe, goal=LeaveTheEmbedding(), reach=1.0)
+        return attack(StandIn(), photo(), plain).encoder_backward
+
+
+def attacks_table() -> str:
+    """A line for every recipe."""
+    header = ["name", "source", "objective", "views", "update", "steps", "needs", "gradients"]
+    rows = []
+    for name in RECIPES:
+        recipe = make_recipe(name)
+        views = [part(view) for view in (*recipe.pixel_views, *recipe.input_views)]
+        needs = ["gradient", *recipe.goal.needs] if recipe.steps else []
+        rows.append(
+            [
+                f"`{name}`",
+                source(name),
+                part(recipe.goal) if recipe.steps else "–",
+                ", ".join(views) or "–",
+                part(recipe.update) if recipe.steps else "–",
+                str(recipe.steps),
+                ", ".join(needs) or "–",
+                str(gradients(recipe)),
+            ]
+        )
+    return markdown_table(header, rows, left=len(header))
+
+
+def measured_table() -> str:
+    """What a stored run says, best first: mean IoU on each target, at both budgets."""
+    if not MEASURED.exists():
+        return "Not measured yet."
+    stored = json.loads(MEASURED.read_text("utf-8"))
+    columns = stored["columns"]
+    rows = sorted(stored["rows"], key=lambda row: row[columns[0]])
+    cells = [[f"`{row['attack']}`", *(f"{row[key]:.3f}" if key in row else "–" for key in columns)] for row in rows]
+    return f"{markdown_table(['attack', *columns], cells)}\n\n`{stored['command']}`"
+
+
+def render(page: str) -> str:
+    """The page with everything between its markers made anew."""
+    for name, text in {"attacks": attacks_table(), "measured": measured_table()}.items():
+        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+        before, opened, rest = page.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not opened or not closed:
+            raise SystemExit(f"{PAGE}: no pair of markers {name!r}")
+        page = f"{before}{begin}{text.strip()}\n{end}{after}"
+    return page
+
+
+def main() -> None:
+    PAGE.write_text(render(PAGE.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
