@@ -36,8 +36,8 @@ def attack_sam(
 ) -> Recipe:
     """Attack-SAM: remove, enlarge or shift the mask of one prompt, or make it a given one.
 
-    Source: Zhang et al., arXiv 2305.00866: ClipMSE with Neg = -10, and its mirror image where mask is
-    wanted. The prompt is ``point`` or ``box``; one random point if neither is given.
+    Source: Zhang et al., arXiv 2305.00866. Its ClipMSE has Neg = -10; where mask is wanted, its mirror image is taken.
+    The prompt is ``point`` or ``box``; one random point if neither is given.
     Defaults: PGD with 10 steps of 2/255 (to our knowledge the authors'; UAD's authors take 40), no random start. The
     shift, a tenth of the logits' side, and the equal weight of inside and outside of a wanted mask are ours. ``mask``
     (aim ``target``) is the path of a picture, or ``other``: the largest mask on the photo without the prompt's point.
@@ -63,7 +63,7 @@ def ask_joint(
 ) -> Recipe:
     """ASK (Attack-SAM-K) as coded: K random points are one prompt of many clicks, whose one mask is removed.
 
-    Source: Attack-SAM (arXiv 2305.00866), the variant for K points; UAD's code (its baseline ASK).
+    Source: Zhang et al., arXiv 2305.00866; UAD's code.
     Defaults: UAD's code, K = 400. The paper's idea is K prompts, ``ask-separate``: this may be why ASK is the weakest
     attack in UAD's logs.
     """
@@ -82,7 +82,7 @@ def ask_separate(
 ) -> Recipe:
     """ASK as described: the masks of K random points, each a prompt of its own, are removed.
 
-    Source: Attack-SAM (arXiv 2305.00866), the variant for K points.
+    Source: Zhang et al., arXiv 2305.00866.
     Defaults: as ``ask-joint``. All K are decoded for each gradient, and again on its way back, which costs more than a
     small encoder; ``some`` draws so many of them each time (ours).
     """
@@ -135,9 +135,9 @@ def cross_prompt(
 ) -> Recipe:
     """Cross-prompt min-max: masks are removed for points and boxes that move against the attack every so often.
 
-    Source: CroPA (Luo et al., ICLR 2024), as a variant for EVF-SAM has it: ClipMSE, 100 steps, one ascent of the
-    prompt's embedding in every 15. Robust SAM (Long et al., AAAI 2025, arXiv 2504.08906) attacks across prompts too;
-    its method is not public.
+    Source: CroPA (Luo et al., ICLR 2024). A variant of it for EVF-SAM minimises ClipMSE in 100 steps, with an ascent
+    of the prompt's embedding in every 15th. Robust SAM (Long et al., AAAI 2025, arXiv 2504.08906) attacks across
+    prompts too; its method is not public.
     Defaults: that variant's steps; the prompts (a point and a box in each of 16 masks), the ascent's radius and
     ``move`` ``positions`` are ours, see ``objectives.crowd``.
     """
@@ -150,7 +150,7 @@ def doubt(
 ) -> Recipe:
     """Predicted IoUs are pushed down, at random points and for all three masks: segment everything drops its masks.
 
-    Source: ours; AdvPCS (arXiv 2609.39265) does so with the presence logits of SAM 3's detector, which the models here
+    Source: ours. AdvPCS (arXiv 2609.39265) does so with the presence logits of SAM 3's detector, which the models here
     do not show.
     Defaults: those of ASK, with 64 points.
     """
@@ -172,7 +172,7 @@ def vanish(
 ) -> Recipe:
     """One object loses its mask, however it is asked for; the others keep theirs.
 
-    Source: ours, from Attack-SAM's ClipMSE. The object is under ``click``, in ``box``, or in ``mask`` (the path of a
+    Source: ours, with Attack-SAM's ClipMSE. The object is under ``click``, in ``box``, or in ``mask`` (the path of a
     picture that is not black inside it); without any, the largest mask on the photo.
     Defaults: steps of ASK; ``keep`` weighs the other masks' answers, 0 lets them go too.
     """

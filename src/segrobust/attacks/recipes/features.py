@@ -45,7 +45,7 @@ def tap(
 ) -> Recipe:
     """TAP: away from the inner features, after a square root that damps the large ones.
 
-    Source: Zhou et al., ECCV 2018; as UAD's authors have it on SAM (blocks 4 to 7, a sum over all layers).
+    Source: Zhou et al., ECCV 2018; UAD's code. There it is of blocks 4 to 7, as one long vector.
     Defaults: UAD's code. It starts at the photo plus normal noise of 0.01 in normalised units (about half a level), we
     at a tenth of the budget. TransferAttack's TAP on ImageNet has other weights (0.005 of the features) and a
     cross-entropy.
@@ -66,7 +66,7 @@ def ilpd(
 ) -> Recipe:
     """ILPD as UAD's authors have it: TAP's loss of features of which half is the photo's.
 
-    Source: Li et al., NeurIPS 2023 (arXiv 2304.13410), through UAD's code.
+    Source: Li et al., NeurIPS 2023 (arXiv 2304.13410); UAD's code.
     Defaults: UAD's code. The paper's own method (and TransferAttack's) is another: it decays the change of a layer
     inside the forward pass (weight 0.1, noise 0.05 on the photo), so that the layers after it see the mix.
     """
@@ -84,7 +84,8 @@ def activation(
 ) -> Recipe:
     """AA, the activation attack: towards the inner features of another picture.
 
-    Source: Inkawhich et al., CVPR 2019; as UAD's authors have it on SAM (unsquared distance, all layers).
+    Source: Inkawhich et al., CVPR 2019; UAD's code. There the distance is not squared, of blocks 4 to 7
+    as one vector.
     Defaults: UAD's code, no random start. There the picture is a random photo of SA-1B; here ``leaves`` (synthetic),
     ``crop`` (a piece of the photo) or the path of a picture.
     """
@@ -107,9 +108,9 @@ def pata(
 ) -> Recipe:
     """PATA: AA, and the adversarial features are to dominate a rival picture's when the two are added.
 
-    Source: Zheng and Zhang, "Black-box targeted adversarial attack on SAM", arXiv 2310.10010; dominance: Zhang et al.,
-    CVPR 2020; settings from UAD's code. The paper attacks the final embedding (``blocks`` empty), the code blocks 4 to
-    7. PATA++ (``renew`` 1) takes a new rival for every gradient, one more forward pass each.
+    Source: Zheng and Zhang, "Black-box targeted adversarial attack on SAM", arXiv 2310.10010; UAD's code.
+    Dominance is from Zhang et al., CVPR 2020. The paper attacks the final embedding (``blocks`` empty), the code blocks
+    4 to 7. PATA++ (``renew`` 1) takes a new rival for every gradient, one more forward pass each.
     Defaults: UAD's code, whose distance is so large beside the dominance that PATA hardly differs from AA;
     ``balanced`` 1 divides the distance by what it is at the photo.
     """
@@ -132,7 +133,7 @@ def gradient_robust(
 ) -> Recipe:
     """UMI-GRAT's gradient-robust loss: away from the embedding, with noise on inner layers. No universal start.
 
-    Source: Xia et al., NeurIPS 2024 (arXiv 2410.20197); ``version`` is ``code`` or ``paper``, which differ.
+    Source: Xia et al., NeurIPS 2024 (arXiv 2410.20197). ``version`` is ``code`` or ``paper``, which differ.
     Defaults: the authors' code, 10 steps in epsilon 10/255, momentum 0.5. There a step is the gradient over its mean
     size, clipped to between a quarter and all of alpha; here its sign. Their start is a universal perturbation.
     """
@@ -155,7 +156,7 @@ def uad(
 ) -> Recipe:
     """UAD: towards the inner features of a deformed photo, away from the photo's own.
 
-    Source: Lu et al., CVPR 2024 (arXiv 2404.02585); ``code`` and ``paper`` differ, see
+    Source: Lu et al., CVPR 2024 (arXiv 2404.02585). The two versions, ``code`` and ``paper``, differ, see
     ``objectives.deformation_goal``: in the code the deformation does not see the encoder.
     Defaults: the authors' code; ``paper`` makes 200 gradients for the deformation beside the 40 of the attack.
     """
