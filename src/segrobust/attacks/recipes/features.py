@@ -108,7 +108,7 @@ def pata(
 ) -> Recipe:
     """PATA: AA, and the adversarial features are to dominate a rival picture's when the two are added.
 
-    Source: Zheng and Zhang, "Black-box targeted adversarial attack on SAM", arXiv 2310.10010; UAD's code.
+    Source: Zheng, Zhang and Hao, arXiv 2310.10010; UAD's code.
     Dominance is from Zhang et al., CVPR 2020. The paper attacks the final embedding (``blocks`` empty), the code blocks
     4 to 7. PATA++ (``renew`` 1) takes a new rival for every gradient, one more forward pass each.
     Defaults: UAD's code, whose distance is so large beside the dominance that PATA hardly differs from AA;
@@ -133,7 +133,7 @@ def gradient_robust(
 ) -> Recipe:
     """UMI-GRAT's gradient-robust loss: away from the embedding, with noise on inner layers. No universal start.
 
-    Source: Xia et al., NeurIPS 2024 (arXiv 2410.20197). ``version`` is ``code`` or ``paper``, which differ.
+    Source: Xia et al., NeurIPS 2024 (arXiv 2410.20197). Its two versions, ``code`` and ``paper``, differ.
     Defaults: the authors' code, 10 steps in epsilon 10/255, momentum 0.5. There a step is the gradient over its mean
     size, clipped to between a quarter and all of alpha; here its sign. Their start is a universal perturbation.
     """
