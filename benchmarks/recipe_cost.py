@@ -5,7 +5,8 @@
 A recipe is run with its own views and update for some steps and for more, and the difference of the two is divided by
 the difference in encoder gradients: what is done once for a photo (its masks, its embedding) is left out. The bare pass
 is that of as many prepared inputs at a time as the recipe has views; both are repeated alternately, and the smallest of
-each counts; on a CPU in seconds of this process. Recipes that decode masks in their loss have the decoder in their time, and nothing of it in the bare pass.
+each counts; on a CPU in seconds of this process. Recipes that decode masks in their loss have the decoder in their
+time, and nothing of it in the bare pass.
 """
 
 import argparse

@@ -3,10 +3,10 @@
     python -m benchmarks.write_docs [--runs runs]
 
 Reads ``RUNS/sa1b/results.json`` and ``RUNS/demo/results.json`` (written by ``segrobust attack``; the commands are in
-the documents), ``RUNS/transfer/results.json`` (by ``segrobust run``), ``RUNS/gradient_cost.txt`` and
+the documents), ``RUNS/gradient_cost.txt`` and
 ``RUNS/guide.txt`` (the benchmarks' output) and the scores in the embedded models' ``card.json`` (training/score.py).
 Copies the README's picture, and replaces what stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in
-README.md, docs/benchmarks.md, docs/transfer.md and the model cards; docs/models.md is write_models.py's and
+README.md, docs/benchmarks.md and the model cards; docs/models.md is write_models.py's and
 docs/attacks.md write_attacks.py's. What has no stored run keeps the table it has.
 """
 
@@ -22,7 +22,6 @@ from benchmarks import write_attacks, write_models
 from segrobust.models.presence import where
 from segrobust.models.table import ENTRIES
 from segrobust.report.tables import markdown_table, results_text
-from segrobust.report.transfer import transfer_text
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "chelsea.png"
@@ -47,15 +46,6 @@ def run_text(folder: Path) -> str:
     grid = f"segment everything with {run['everything']['points_per_side']} points per side"
     weights = f"weights sha256 {run['model_sha256'][:12]}"
     return f"{results_text(results)}\n\n{circumstances(run)}; {grid}; {weights}."
-
-
-def transfer_section(folder: Path) -> str:
-    """The tables of a plan and the circumstances they were measured under."""
-    results = json.loads((folder / "results.json").read_text())
-    if results["failures"]:
-        raise SystemExit(f"{folder} has failures; a published table may not")
-    run = json.loads((folder / "run.json").read_text())
-    return f"{transfer_text(results)}\n\n{circumstances(run)}."
 
 
 def circumstances(run: dict[str, Any]) -> str:
@@ -83,7 +73,6 @@ def main() -> None:
     args = parser.parse_args()
     for document, name, make in (
         ("docs/benchmarks.md", "sa1b", run_text),
-        ("docs/transfer.md", "transfer", transfer_section),
         ("README.md", "demo", run_text),
     ):
         if (args.runs / name / "results.json").exists():

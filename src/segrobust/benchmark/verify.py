@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segrobust.attacks.recipes import settings_of
+from segrobust.attacks.saving import within
 from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.folder import Record, RunFolder, existing_folder
 from segrobust.benchmark.items import annotation_beside
@@ -133,9 +134,10 @@ def _check_record(
         saved = read_sa1b(file, size=scored.size)
         if len(saved) != len(found) or (len(saved) and matched_miou(saved, found) < 1 - tolerance):
             problems.append(f"masks/{file.name} holds other masks than the model finds")
-    levels = Budget.parse(config.eps).levels
-    if config.protocol == "strict" and scores.max_linf_255 > levels:
-        problems.append(f"the budget is broken: max |difference| is {scores.max_linf_255}/255, allowed {levels}/255")
+    budget = Budget.parse(config.eps)
+    if config.protocol == "strict" and not within(clean.image.pixels, scored.pixels, budget):
+        allowed = f"{budget.levels}/255" if budget.norm == "linf" else str(budget)
+        problems.append(f"the budget is broken: max |difference| is {scores.max_linf_255}/255, allowed {allowed}")
     return problems
 
 

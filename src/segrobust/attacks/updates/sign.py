@@ -66,5 +66,10 @@ def gaussian_kernel(side: int) -> Tensor:
 
 def smooth(gradient: Tensor, side: int) -> Tensor:
     """Convolve each channel of ``(1, 3, H, W)`` with :func:`gaussian_kernel`; zero outside."""
-    kernel = gaussian_kernel(side).to(gradient).expand(gradient.shape[1], 1, side, side)
-    return F.conv2d(gradient, kernel, padding=side // 2, groups=gradient.shape[1])
+    # The kernel is a column times a row, so it is a convolution with one and then the other: 2 side taps, not side^2.
+    row = gaussian_kernel(side).sum(0).to(gradient)
+    channels = gradient.shape[1]
+    along = F.conv2d(gradient, row.expand(channels, 1, 1, side), padding=(0, side // 2), groups=channels)
+    return F.conv2d(
+        along, row.view(1, 1, side, 1).expand(channels, 1, side, 1), padding=(side // 2, 0), groups=channels
+    )
