@@ -11,6 +11,8 @@ from segrobust.attacks.objectives.crowd import HardestEmbeddings, HardestPositio
 from segrobust.attacks.objectives.masks import Removed, clip_mse
 from segrobust.attacks.seen import Seen
 from segrobust.errors import CapabilityError, UsageError
+from segrobust.models.efficient_sam import CONFIGS
+from segrobust.models.efficient_sam_net import PromptEncoder
 from segrobust.types import Prompts
 
 SIZE = (40, 60)
@@ -70,6 +72,20 @@ def test_nothing_stays_on_the_prompt_encoder(tiny_sam, seen):
 def test_a_family_without_prompt_encoder_is_named():
     with pytest.raises(CapabilityError, match="'linear' has no prompt encoder"):
         prompt_encoder(LinearSegmenter())
+
+
+def test_a_family_whose_prompts_hold_few_clicks_says_so():
+    """EfficientSAM's prompts have six places; its encoder cuts the rest off."""
+    torch.manual_seed(0)
+    encoder = PromptEncoder(CONFIGS["efficient_sam_vitt"])
+    one = torch.ones(1, 1, 2), torch.ones(1, 1, dtype=torch.int64)
+    with torch.no_grad(), joined(encoder, POINTS[:5]):
+        together = encoder(*one)
+    expected = encoder(torch.from_numpy(POINTS[None, :5]).float(), torch.ones(1, 5, dtype=torch.int64))
+    assert torch.allclose(together, expected)
+    with joined(encoder, POINTS), pytest.raises(CapabilityError, match="holds 6 clicks, not 20"):
+        encoder(*one)
+    assert not encoder._forward_hooks
 
 
 def test_embeddings_ascend_at_every_third_gradient_within_their_ball(seen):

@@ -39,6 +39,9 @@ def joined(encoder: nn.Module, points: Floats) -> Iterator[None]:
     Args:
         encoder: of a family that takes clicks with labels.
         points: ``(k, 2)`` xy in pixels of the model's input; all are positive clicks.
+
+    Raises:
+        CapabilityError: a prompt of the family holds fewer clicks.
     """
     clicks = torch.from_numpy(np.asarray(points, np.float32))
 
@@ -51,11 +54,23 @@ def joined(encoder: nn.Module, points: Floats) -> Iterator[None]:
             return clicks.to(value).expand(*value.shape[:-2], *clicks.shape)
         return value[..., :1].expand(*value.shape[:-1], len(clicks))
 
-    hook = encoder.register_forward_pre_hook(lambda _, given: all_of_them(given))
+    def check(_: nn.Module, __: Any, output: Any) -> None:
+        tokens: Tensor = output[0] if isinstance(output, tuple) else output
+        if tokens.shape[-2] < len(clicks):  # EfficientSAM drops what is beyond its six without a word
+            raise CapabilityError(
+                f"a prompt of this model holds {tokens.shape[-2]} clicks, not {len(clicks)}; ask with fewer points, or "
+                "with one prompt for each"
+            )
+
+    hooks = (
+        encoder.register_forward_pre_hook(lambda _, given: all_of_them(given)),
+        encoder.register_forward_hook(check),
+    )
     try:
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager
