@@ -13,7 +13,7 @@ from segrobust.benchmark.checks import CHECKS
 from segrobust.benchmark.results import aggregate, to_json
 from segrobust.errors import UsageError
 from segrobust.report.page import html, markdown
-from segrobust.report.story import verdict
+from segrobust.report.story import findings_lines, verdict
 from segrobust.report.write import read_results, write_report
 
 VOID = {"meta", "link", "img", "br"}
@@ -126,6 +126,8 @@ def test_it_can_be_listened_to(page):
     assert all(attrs["aria-label"] for attrs in page.all("svg"))
     assert all(attrs.get("scope") for attrs in page.all("th"))
     assert len(page.all("caption")) == len(page.all("table"))
+    regions = [attrs["aria-label"] for attrs in page.all("div") if attrs.get("role") == "region"]
+    assert len(regions) == len(set(regions)) == len(page.all("table"))
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert {attrs["href"][1:] for attrs in page.all("a")} <= set(ids)
@@ -196,6 +198,18 @@ def test_errors_of_checks_stand_under_the_verdict(results):
     assert "Do not quote these numbers yet: the checks found 1 error." in text
     silent = aggregate([row("clean", [0.9], str(n), item=prompts([0.9])) for n in range(20)], FACTS)
     assert f"{len(CHECKS)} checks looked, and none of them found anything" in html(silent, NoisePictures())
+
+
+def test_many_findings_of_one_check_are_one_group_with_one_advice():
+    rows = [row("rga", [0.1], made=row("rga", [0.1]).made | {"linf_255": 9}, surrogate=f"m{n}") for n in range(5)]
+    found = aggregate(rows, FACTS)
+    assert sum(finding["id"] == "budget-on-disk" for finding in found["checks"]) == 5
+    text = html(found, NoisePictures())
+    assert text.count("measure the file") == 1
+    assert "<summary>and 2 more</summary>" in text
+    assert markdown(found).count("outside the budget") == 5
+    (line,) = [line for line in findings_lines(found) if "budget-on-disk" in line]
+    assert line.endswith("(photos, rga made on m0), and 4 more")
 
 
 def test_the_report_is_written_beside_the_results_and_the_same_every_time(results, tmp_path):

@@ -55,7 +55,7 @@ def curve(lines: Sequence[Line], title: str, x_label: str, y_label: str) -> str:
     for number, line in enumerate(lines):
         parts.append(_line(frame, line, number))
     told = [f"{line.name}: " + ", ".join(f"{y:.3f} at {x:g}" for x, y, *_ in line.points) for line in lines]
-    return _svg(HEIGHT + 20 * len(lines), title, "; ".join(told), [*parts, _legend([line.name for line in lines])])
+    return _svg(HEIGHT + 8 + 20 * len(lines), title, "; ".join(told), [*parts, _legend([line.name for line in lines])])
 
 
 def _line(frame: _Frame, line: Line, number: int) -> str:
@@ -101,7 +101,7 @@ def histogram(groups: Sequence[tuple[str, Sequence[float]]], title: str, x_label
         for name, found in counts
     ]
     names = [name for name, _ in counts]
-    return _svg(HEIGHT + 20 * len(counts), title, "; ".join(told), [*parts, _legend(names, bars=True)])
+    return _svg(HEIGHT + 8 + 20 * len(counts), title, "; ".join(told), [*parts, _legend(names, bars=True)])
 
 
 def _binned(values: Sequence[float], bins: int) -> list[int]:
@@ -134,7 +134,7 @@ def _x_axis(frame: _Frame, ticks: Sequence[float], label: str) -> str:
 def _legend(names: Sequence[str], *, bars: bool = False) -> str:
     parts = []
     for number, name in enumerate(names):
-        y = HEIGHT + 8 + 20 * number
+        y = HEIGHT + 14 + 20 * number
         if bars:
             parts.append(f'<rect class="b{number}" x="{LEFT}" y="{y - 9}" width="22" height="11"/>')
         else:

@@ -62,10 +62,10 @@ def markdown(results: Results) -> str:
         parts += [f"## {part['title']}", part["note"], *(grid.markdown() for grid in part["tables"])]
     if told["differences"].rows:
         parts += ["## Paired differences", told["differences"].markdown()]
-    found = [
-        f"- {finding['level']} `{finding['id']}`: {finding['message']} ({finding['where']}). {finding['advice']}."
-        for finding in told["findings"]
-    ]
+    found = []
+    for group in told["findings"]:
+        found.append(f"- {group['level']} `{group['id']}`. What to do: {group['advice']}.")
+        found += [f"    - {finding['message']} ({finding['where']})" for finding in group["found"]]
     parts += ["## Checks", "\n".join(found) or f"{len(CHECKS)} checks looked, and none of them found anything."]
     parts += ["## Files and cost", told["made"].markdown()]
     parts += ["## How it was measured", pairs(told["measured"]), "## How to reproduce it"]
@@ -99,7 +99,7 @@ def _told(results: Results) -> dict[str, Any]:
         "charts": drawn,
         "parts": parts,
         "differences": differences,
-        "findings": results["checks"],
+        "findings": story.grouped(results),
         "checks_run": len(CHECKS),
         "made": made_table(results),
         "measured": story.measured(results),

@@ -104,7 +104,10 @@ def measured(results: Results) -> list[tuple[str, str]]:
     pairs = [("Data", "; ".join(f"{name} ({_said(about)})" for name, about in facts["datasets"].items()))]
     pairs += [("Photos", str(results["photos"])), ("Seed", str(facts["seed"]))]
     pairs += [("Protocols", "; ".join(f"{kind}: {PROTOCOLS[kind]}" for kind in kinds))]
-    asked = [f"{protocol[name]} {name}" for name in ("masks", "points", "boxes") if name in protocol]
+    singular = {"masks": "mask", "points": "point", "boxes": "box"}
+    asked = [
+        f"{protocol[name]} {one if protocol[name] == 1 else name}" for name, one in singular.items() if name in protocol
+    ]
     if asked:
         pairs.append(("Prompts", f"per photo: the first {asked[0]}" + (
             f", each asked for by {' and '.join(asked[1:])}" if asked[1:] else "") +
@@ -153,7 +156,26 @@ def limits(results: Results) -> list[str]:
             "Protocol annotation is as good as its annotations; masks of SA-1B were themselves made by a model."
         )
     if results["failures"]:
-        said.append(f"{len(results['failures'])} items failed; their rows stand on fewer photos than the others.")
+        said.append(f"Items failed: {len(results['failures'])}; their rows stand on fewer photos than the others.")
     if any(name.startswith("nano") for name in (*results["facts"]["targets"], *results["facts"]["surrogates"])):
         said.append("Models named nano are small stand-ins with weights of this project; their numbers are not SAM's.")
     return said
+
+
+def grouped(results: Results) -> list[dict[str, Any]]:
+    """What the checks found, a group for each check: its ``id``, ``level``, ``advice``, and what was ``found``."""
+    groups: dict[str, dict[str, Any]] = {}
+    for finding in results["checks"]:
+        empty = {**{key: finding[key] for key in ("id", "level", "advice")}, "found": []}
+        groups.setdefault(finding["id"], empty)["found"].append(finding)
+    return list(groups.values())
+
+
+def findings_lines(results: Results) -> list[str]:
+    """A line for each check that found something, for a terminal."""
+    lines = []
+    for group in grouped(results):
+        first, more = group["found"][0], len(group["found"]) - 1
+        rest = f", and {more} more" if more else ""
+        lines.append(f"{group['level']}: {group['id']}: {first['message']} ({first['where']}){rest}")
+    return lines

@@ -107,15 +107,16 @@ def _losses(row: Row) -> list[float]:
 def better_than_noise(table: Table, facts: Facts) -> Found:
     """An attack is not clearly worse for the model than noise of the same size on the same photos."""
     for _, rows in table.attacks():
+        compared = []
         for kind in (NOISE, SIGN_NOISE):
             noise = table.control(rows[0], kind)
             found = minus(rows, table.done(noise), facts.seed) if noise else None
-            if found is None or not found.images:
-                continue
-            high = found.high if found.images > 1 else found.value
-            if high >= 0:
-                interval = f" [{found.low:+.3f}, {found.high:+.3f}]" if found.images > 1 else ""
-                yield f"score {found.value:+.3f}{interval} against {kind} on {found.images} photos", place_of(rows[0])
+            if found is not None and found.images:
+                compared.append((found.high if found.images > 1 else found.value, kind, found))
+        high, kind, found = max(compared, key=lambda entry: entry[0], default=(-1.0, "", None))
+        if found is not None and high >= 0:
+            interval = f" [{found.low:+.3f}, {found.high:+.3f}]" if found.images > 1 else ""
+            yield f"score {found.value:+.3f}{interval} against {kind} on {found.images} photos", place_of(rows[0])
 
 
 def float_to_8bit(table: Table, facts: Facts) -> Found:
