@@ -1,4 +1,4 @@
-"""``segrobust ls models`` and ``segrobust show``: the table of models, for people and for programs."""
+"""``segrobust ls models``, ``segrobust ls defences`` and ``segrobust show``: tables, for people and for programs."""
 
 import dataclasses
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segrobust.cli.output import columns, print_text
+from segrobust.defences.table import KINDS
 from segrobust.errors import ModelError
 from segrobust.models.presence import file_of, where
 from segrobust.models.registry import entries, find_entry
@@ -39,6 +40,17 @@ def list_models(as_json: bool) -> None:
         return
     for line in listing(entries()):
         print_text(line)
+
+
+def list_defences(as_json: bool) -> None:
+    """Print the table of defences."""
+    if as_json:
+        print_text(json.dumps([{"kind": kind} | dataclasses.asdict(entry) for kind, entry in KINDS.items()], indent=1))
+        return
+    rows = [[", ".join(entry.names), entry.does, entry.values] for entry in KINDS.values()]
+    for line in columns([["names", "what is done to the photo", "values"], *rows]):
+        print_text(line)
+    print_text("\nAny value in its range is a name too. One after the other: jpeg-q75+bits-4. No defence: none.")
 
 
 def show_model(name: str, as_json: bool) -> int:

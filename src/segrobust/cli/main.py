@@ -218,6 +218,14 @@ def list_attacks(as_json: Annotated[bool, typer.Option("--json", help="As JSON."
     commands.list_attacks(as_json)
 
 
+@listing.command("defences")
+def list_defences(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Defences by name: what each does to a photo, and which values it takes."""
+    from segrobust.cli import catalogue
+
+    catalogue.list_defences(as_json)
+
+
 @listing.command("datasets")
 def list_datasets(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Kinds of data sets: what a folder must have, where the masks come from, and the terms."""

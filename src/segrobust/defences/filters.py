@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -67,44 +66,28 @@ class Median(Filter):
         """E.g. ``median-3``."""
         return f"median-{self.side}"
 
+    @torch.no_grad()
     def filtered(self, images: Tensor, generator: Draws) -> Tensor:
-        """Exact; its gradient goes to the pixel that is the median."""
-        radius = self.side // 2
-        padded = F.pad(images, (radius, radius, radius, radius), mode="replicate")
-        medians: Tensor = _WindowMedian.apply(padded, self.side)  # type: ignore[no-untyped-call]
+        """Some rows at a time: all windows of a photo at once would be gigabytes."""
+        padded, rows = self._padded(images), max(1, CHUNK // images[:, :, 0].numel())
+        medians = torch.empty_like(images)
+        for top in range(0, images.shape[-2], rows):
+            part = padded[:, :, top : top + rows + self.side - 1]
+            windows = part.unfold(2, self.side, 1).unfold(3, self.side, 1).flatten(-2)
+            medians[:, :, top : top + rows] = windows.median(dim=-1).values
         return medians
 
+    def surrogate(self, images: Tensor, generator: Draws) -> Tensor:
+        """Exact, and on the way back the mean of the window.
 
-class _WindowMedian(torch.autograd.Function):
-    """The median of every window, some rows at a time: all windows of a photo at once would be gigabytes."""
+        A median's own slope is that of one pixel of the window: exact for a step that changes no order, but a step of
+        an attack changes most, and attacks that follow it are weaker.
+        """
+        return straight_through(self.filtered(images, generator), F.avg_pool2d(self._padded(images), self.side, 1))
 
-    @staticmethod
-    def forward(context: Any, padded: Tensor, side: int) -> Tensor:
-        """``(n, c, H + side - 1, W + side - 1)`` to ``(n, c, H, W)``."""
-        n, channels, height, width = padded.shape
-        height, width = height - side + 1, width - side + 1
-        values = padded.new_empty(n, channels, height, width)
-        chosen = torch.empty(values.shape, dtype=torch.uint8, device=padded.device)
-        rows = max(1, CHUNK // (n * channels * width))
-        for top in range(0, height, rows):
-            windows = padded[:, :, top : top + rows + side - 1].unfold(2, side, 1).unfold(3, side, 1)
-            middle, which = windows.flatten(-2).median(dim=-1)
-            values[:, :, top : top + rows] = middle
-            chosen[:, :, top : top + rows] = which
-        context.save_for_backward(chosen)
-        context.side = side
-        return values
-
-    @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        """Every slope to where its median came from."""
-        (slope,), (chosen,), side = slopes, context.saved_tensors, context.side
-        n, channels, height, width = slope.shape
-        gradient = slope.new_zeros(n, channels, height + side - 1, width + side - 1)
-        for index in range(side * side):
-            y, x = divmod(index, side)
-            gradient[:, :, y : y + height, x : x + width] += slope * (chosen == index)
-        return gradient, None
+    def _padded(self, images: Tensor) -> Tensor:
+        radius = self.side // 2
+        return F.pad(images, (radius, radius, radius, radius), mode="replicate")
 
 
 @dataclass(frozen=True)

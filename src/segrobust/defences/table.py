@@ -50,7 +50,7 @@ KINDS = {
         names=("median-3", "median-5"),
         does="median of a square window, channel by channel",
         values="side 3, 5 ... 15 pixels",
-        gradient="exact: to the pixel that is the median",
+        gradient="straight-through (BPDA): that of the window's mean",
         random=False,
         source="Xu et al., NDSS 2018",
     ),
