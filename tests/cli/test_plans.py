@@ -1,26 +1,30 @@
-"""``segrobust run``: a plan in a process of its own."""
+"""``segrobust run`` and ``validate``, on tiny models with weights, in this process and in others."""
 
 import json
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from commands import Cli, make_cli
-from plans import outcome
+from plan_runs import outcome, stored
 from runs import command, environment, make_other_model, make_photo
 
-from segrobust.benchmark.transfer.plan import read_plan
+from segrobust.benchmark.plans.reading import parse_plan
 
 SMALL = """\
 surrogates: [one]
 targets: [one, two]
-parameters: {steps: 2}
-prompts: {masks: 2, points: 2, boxes: 1}
+attacks: [{attack: rga, steps: 2}]
+data: [{kind: images, path: "${DATA}"}]
+protocols: [{protocol: clean, prompts: {masks: 2, points: 2, boxes: 1}}]
+device: cpu
 """
+RUN = ("run", "plan.yaml", "--data", "photos", "--no-progress")
 
 
 @pytest.fixture
@@ -39,101 +43,95 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     return make_cli(capsys)
 
 
-def kill_when(home: Path, file: str, lines: int) -> None:
-    """Start the plan and SIGKILL it when a file has so many lines."""
-    words = command("run", "plan.yaml", "--data", "photos", "-o", "out", "--no-progress")
-    process = subprocess.Popen(words, cwd=home, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    path = home / "out" / file
-    while process.poll() is None and not (path.exists() and path.read_bytes().count(b"\n") >= lines):
-        time.sleep(0.001)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+def test_a_plan_is_validated_run_continued_and_verified(home: Path, cli: Cli) -> None:
+    dry = cli(*RUN, "--dry-run", "-o", "out")
+    assert dry.code == 0
+    assert "2 photos, 6 photos to make, 16 to show to targets" in dry.out
+    assert not (home / "out").exists()
+    said = cli("validate", "plan.yaml", "--data", "photos")
+    assert said.code == 0, said.err
+    assert "expected: about 0 minutes" in said.out
+    assert said.out.splitlines()[-1] == "ok: plan.yaml can be run"
+    first = cli(*RUN, "-o", "out")
+    assert (first.code, first.err) == (0, "")
+    assert "saved out (the report: segrobust report out)" in first.out
+    bytes_ = outcome(home / "out")
+    gated = cli(*RUN, "-o", "out", "--fail-under", "miou=1")
+    assert gated.code == 3
+    assert gated.out.splitlines()[-1] == "FAILED: 2 gates do not hold"
+    assert cli(*RUN, "-o", "out", "--fail-under", "miou=0.001").code == 0
+    assert outcome(home / "out") == bytes_
+    assert cli("verify", "out").out == "ok: out is as recorded\n"
+    pool = cli(*RUN, "-o", "pool", "--workers", "2")
+    assert pool.code == 0, pool.err
+    assert (outcome(home / "pool"), stored(home / "pool")) == (bytes_, stored(home / "out"))
 
 
-def check_resumed(home: Path, cli: Cli) -> None:
-    assert not (home / "out/results.json").exists()
-    resumed = cli("run", "plan.yaml", "--data", "photos", "-o", "out", "--no-progress")
-    whole = cli("run", "plan.yaml", "--data", "photos", "-o", "whole", "--no-progress")
-    assert (resumed.code, resumed.err) == (0, "")
-    assert resumed.out == whole.out.replace("saved whole", "saved out")
-    assert outcome(home / "out") == outcome(home / "whole")
-    assert (home / "out/report.md").read_text() == (home / "whole/report.md").read_text()
-    assert (home / "out/report.md").read_text() in resumed.out
-
-
-def test_a_killed_plan_resumes_to_the_same_bytes_which_verify(home: Path, cli: Cli) -> None:
-    kill_when(home, "targets/two.jsonl", 3)
-    check_resumed(home, cli)
-    assert cli("verify", "out").code == 0
-    record = (home / "out/targets/two.jsonl").read_text().replace('"max_linf_255": 8', '"max_linf_255": 7', 1)
-    (home / "out/targets/two.jsonl").write_text(record)
-    said = cli("verify", "out")
-    assert said.code == 6
-    assert "max_linf_255 is 8, the record says 7" in said.out
-
-
-@pytest.mark.slow
-def test_a_plan_killed_again_and_again_resumes_to_the_same_bytes(home: Path, cli: Cli) -> None:
-    kill_when(home, "plan.yaml", 1)
-    kill_when(home, "surrogates/one/samples.jsonl", 2)
-    kill_when(home, "surrogates/one/results.json", 1)
-    kill_when(home, "targets/one.jsonl", 1)
-    kill_when(home, "targets/two.jsonl", 4)
-    check_resumed(home, cli)
-
-
-FUNCTION = """\
-import numpy as np
-
-def segment(photo, prompts):
-    if photo.shape[1] == 40:
-        raise RuntimeError("no mood")
-    return np.repeat((photo.mean(axis=2) > 128)[None], len(prompts), axis=0)
-"""
-
-
-def test_a_function_that_fails_on_one_photo(home: Path, cli: Cli) -> None:
-    (home / "moody.py").write_text(FUNCTION)
-    (home / "plan.yaml").write_text(SMALL.replace("[one, two]", "['moody:segment']"))
-    said = cli("run", "plan.yaml", "--data", "photos", "-o", "out", "--no-progress")
-    assert said.code == 4, said.err
-    assert said.out.splitlines()[-1] == "saved out (3 items failed)"
-    assert (
-        "failed: b.png (clean → moody:segment, noise on one → moody:segment, rga on one → moody:segment): " in said.out
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(home: Path) -> None:
+    words = command("run", "plan.yaml", "--data", "photos", "-o", "out")
+    process = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    line = ""
+    while "noise" not in line:
+        line = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1].splitlines()[-1]
+    assert process.returncode == 130
+    assert said.startswith(
+        "error: interrupted; what is done is kept, and this continues: segrobust run plan.yaml --data"
     )
-    assert "(1 of 2)" in said.out
-    failures = json.loads((home / "out/results.json").read_text())["failures"]
-    assert {f["image"] for f in failures} == {"b"}
+    assert (home / "out" / "store.sqlite").exists()
+
+
+def test_a_failed_item_is_code_4(home: Path, cli: Cli) -> None:
+    (home / "photos" / "b.png").write_bytes(b"no photo")
+    said = cli(*RUN, "-o", "out", "--fail-under", "miou=1")
+    assert said.code == 4
+    assert said.out.splitlines()[-1] == "8 items failed; the same command tries them again"
+    assert {f["image"] for f in json.loads((home / "out" / "results.json").read_text())["failures"]} == {"b"}
 
 
 @pytest.mark.parametrize(
     ("plan", "arguments", "said"),
     [
-        (SMALL + "sead: 1\n", ["--data", "photos"], "error: plan.yaml: unknown key 'sead'; did you mean 'seed'?"),
-        (SMALL, [], "error: plan.yaml names no photos; give a folder of them with --data"),
-        (SMALL, ["--data", "nowhere"], "error: --data nowhere: no such folder"),
-        (SMALL, ["--data", "one"], "error: folder one has no photos directly inside"),
-        (SMALL.replace("two", "nanoo"), ["--data", "photos"], "error: unknown model 'nanoo'"),
+        (SMALL + "sead: 1\n", [], "error: plan.yaml:7: unknown key 'sead'; did you mean 'seed'?"),
+        (SMALL.replace("two", "nanoo"), [], "error: unknown model 'nanoo'"),
+        (SMALL.replace("{attack: rga, steps: 2}", "{attack: rga, stps: 2}"), [], "error: plan.yaml:3: attacks.0.stps:"),
+        (SMALL, ["--data", "nowhere"], "error: nowhere: no such folder"),
+        (SMALL, ["--limit", "none"], "error: plan.yaml:4: data.0.limit: limit 'none' is no number"),
+        (SMALL, ["--fail-under", "iou=1"], "error: --fail-under 'iou=1' is not of the form miou=0.5"),
+        (SMALL, ["--workers", "0"], "error: --workers must be at least 1, got 0"),
     ],
 )
 def test_what_is_wrong_is_one_line(home: Path, cli: Cli, plan: str, arguments: list[str], said: str) -> None:
     (home / "plan.yaml").write_text(plan)
-    code, out, err = cli("run", "plan.yaml", *arguments, "-o", "out")
+    code, out, err = cli("run", "plan.yaml", "--data", "photos", "-o", "out", *arguments)
     assert (code, out) == (5 if "nanoo" in plan else 2, "")
     assert err.startswith(said)
     assert err.count("\n") == 1
     assert not (home / "out").exists()
 
 
-def test_the_plans_that_ship_are_plans(root: Path) -> None:
-    plans = sorted((root / "plans").glob("*.yaml"))
-    assert {"transfer.yaml", "transfer-real.yaml"} <= {file.name for file in plans}
-    for file in plans:
-        first = file.read_text("utf-8").splitlines()[0]
-        assert first.startswith("# segrobust run plans/")
-        assert file.name in first
-        assert len(read_plan(file, ["photos"]).targets) > 1
+def plans(root: Path) -> dict[str, dict[str, Any]]:
+    return {file.stem: yaml.safe_load(file.read_text("utf-8")) for file in sorted((root / "plans").glob("*.yaml"))}
+
+
+def test_the_plans_that_ship_are_plans_and_say_how_they_are_run(root: Path) -> None:
+    names = {"paper-white-box", "paper-ablation", "paper-transfer", "datasets", "defences"}
+    assert set(plans(root)) == names | {f"{name}-real" for name in names}
+    for name in plans(root):
+        text = (root / "plans" / f"{name}.yaml").read_text("utf-8")
+        assert text.startswith(f"# segrobust run plans/{name}.yaml --data ")
+        assert "# Expected time: " in text
+        parse_plan(text, name)
+
+
+@pytest.mark.parametrize("name", ["paper-white-box", "paper-ablation", "paper-transfer", "datasets", "defences"])
+def test_the_real_twin_differs_in_models_and_data_alone(root: Path, name: str) -> None:
+    here, there = plans(root)[name], plans(root)[f"{name}-real"]
+    differing = {key for key in here | there if here.get(key) != there.get(key)}
+    assert differing <= {"surrogates", "targets", "prompts_from", "data"}
+    assert all("nano" not in model for model in there["surrogates"] + there["targets"])
 
 
 def test_the_help_comes_without_anything_heavy(root: Path) -> None:
@@ -143,6 +141,5 @@ def test_the_help_comes_without_anything_heavy(root: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: segrobust run")
-    assert "plans/transfer.yaml" in done.stdout
-    assert (root / "plans/transfer.yaml").exists()
+    assert "plans/paper-white-box.yaml" in done.stdout
     assert not {"torch", "numpy", "yaml", "segrobust.benchmark"} & set(done.stderr.split())

@@ -39,7 +39,7 @@ class PromptPlan(BaseModel):
 
 
 class Settings(BaseModel):
-    """Attacks on photos, whatever the models; ``RunConfig`` and ``TransferPlan`` say which.
+    """Attacks on photos, whatever the model; ``RunConfig`` says which.
 
     Attributes:
         photos: files and folders.

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,38 +21,55 @@ GATE = 3
 """Exit code of ``run`` when a gate does not hold."""
 
 
-def run_plan(
-    file: Path,
-    data: Sequence[str],
-    limit: str | None,
-    out: Path | None,
-    *,
-    dry: bool,
-    resume: bool,
-    workers: int,
-    gates: Sequence[str],
-    checks: bool,
-    progress: bool,
-) -> int:
+@dataclass(frozen=True)
+class Wanted:
+    """What ``segrobust run`` was asked for; see its options."""
+
+    file: Path
+    data: Sequence[str]
+    limit: str | None
+    out: Path | None
+    dry: bool
+    resume: bool
+    workers: int
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What must hold for exit code 0, beside that nothing failed."""
+
+    under: Sequence[str]
+    checks: bool
+
+
+def run_plan(wanted: Wanted, gates: Gates, progress: bool) -> int:
     """Run a plan; the exit code is 4 when an item failed, and 3 when a gate does not hold."""
     from segrobust.benchmark.plans.gates import parse_gate
 
-    plan = _read(file, data, limit)
-    wanted = [parse_gate(text) for text in gates]
-    if dry:
+    limits = [parse_gate(text) for text in gates.under]
+    plan = _read(wanted.file, wanted.data, wanted.limit)
+    if wanted.dry:
         from segrobust.benchmark.plans.bench import open_data
         from segrobust.benchmark.plans.estimate import count_calls
 
         _print_estimate(count_calls(plan, open_data(plan)))
         print_text("\nnothing was computed (--dry-run)")
         return 0
+    check_workers(wanted.workers)
     from segrobust.benchmark.plans.run import run_plan as run
 
-    folder = out or Path("runs") / file.stem
+    folder = wanted.out or Path("runs") / wanted.file.stem
     with make_listener(progress) as listener:
-        command = ["segrobust", *sys.argv[1:]]
-        results = run(plan, folder, listener, name=file.stem, command=command, resume=resume, workers=workers)
-    return _conclude(results, folder, wanted, checks)
+        results = run(
+            plan,
+            folder,
+            listener,
+            name=wanted.file.stem,
+            command=["segrobust", *sys.argv[1:]],
+            resume=wanted.resume,
+            workers=wanted.workers,
+        )
+    return _conclude(results, folder, limits, gates.checks)
 
 
 def _conclude(results: dict[str, Any], folder: Path, wanted: Sequence[tuple[str, float]], checks: bool) -> int:

@@ -82,11 +82,11 @@ def _parameter(text: str) -> tuple[str, float | int | str]:
 
 def verify_folder(folder: Path, tolerance: float) -> int:
     """Verify the folder of a run or a plan; the exit code is 6 when something differs."""
-    from segrobust.benchmark.transfer.folder import PLAN
-    from segrobust.benchmark.transfer.verify import verify_transfer
+    from segrobust.benchmark.plans.folder import PLAN
+    from segrobust.benchmark.plans.verify import verify_run
     from segrobust.benchmark.verify import verify
 
-    check = verify_transfer if (folder / PLAN).exists() else verify
+    check = verify_run if (folder / PLAN).exists() else verify
     problems = check(folder, tolerance=tolerance, on_record=lambda name: typer.echo(f"measuring {name}", err=True))
     for problem in problems:
         print_text(f"differs: {problem}")

@@ -10,14 +10,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from segrobust import __version__
-from segrobust.cli import commands, datasets, models
+from segrobust.cli import commands, datasets, models, plans
 from segrobust.cli.aloud import say_warnings_of_models
 from segrobust.errors import SegrobustError
 
 EPILOG = """
-Exit codes: 0 done; 1 unexpected failure; 2 wrong command line or settings; 4 done, but some photos failed;
-5 something is missing (weights, device, permission); 6 verify found differences; 130 interrupted (the same
-command continues).
+Exit codes: 0 done; 1 unexpected failure; 2 wrong command line or settings; 3 something is worse than it may be; 4 done,
+but some photos failed; 5 something is missing (weights, device, permission); 6 verify found differences; 130
+interrupted (the same command continues).
 """
 
 app = typer.Typer(
@@ -160,29 +160,7 @@ def attack(
     )
 
 
-@app.command(
-    help="""Run a plan: attack some models, and show the saved photos to others.
-
-\b
-Example (offline, with the embedded models; takes any folder of photos):
-  segrobust run plans/transfer.yaml --data examples -o runs/transfer
-""",
-    epilog=EPILOG,
-)
-def run(
-    plan: Annotated[Path, typer.Argument(help="A YAML file, see plans/ and docs/transfer.md.")],
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of photos, instead of those the plan names.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for everything. [runs/PLAN]")] = None,
-    progress: Annotated[bool, typer.Option(help="Show a progress bar on stderr.")] = True,
-) -> None:
-    """See ``segrobust run --help``."""
-    from segrobust.cli import plans
-
-    _finish(
-        lambda: plans.run_plan(plan, data, out, progress), "interrupted; the same command continues where it stopped"
-    )
+plans.add_commands(app, _finish, EPILOG)
 
 
 @app.command(
@@ -202,6 +180,42 @@ def verify(
 ) -> None:
     """See ``segrobust verify --help``."""
     _finish(lambda: commands.verify_folder(folder, tolerance), "interrupted")
+
+
+@app.command(
+    help="""Write the report of a plan's run: report.html (one file, works offline) and report.md.
+
+\b
+Example:
+  segrobust report runs/paper-transfer
+""",
+    epilog=EPILOG,
+)
+def report(folder: Annotated[Path, typer.Argument(help="The folder of a plan's run.")]) -> None:
+    """See ``segrobust report --help``."""
+    from segrobust.cli import report as reports
+
+    _finish(lambda: reports.report(folder), "interrupted")
+
+
+@app.command(
+    help="""Compare two runs of a plan photo by photo: what got worse. Exit code 3 if anything did.
+
+\b
+Example:
+  segrobust compare runs/before runs/after --threshold 0.02
+""",
+    epilog=EPILOG,
+)
+def compare(
+    first: Annotated[Path, typer.Argument(help="The folder of the earlier run, or its results.json.")],
+    second: Annotated[Path, typer.Argument(help="The folder of the later one, or its results.json.")],
+    threshold: Annotated[float, typer.Option(help="A score may fall by so much.", min=0, max=1)] = 0.01,
+) -> None:
+    """See ``segrobust compare --help``."""
+    from segrobust.cli import report as reports
+
+    _finish(lambda: reports.compare(first, second, threshold), "interrupted")
 
 
 @listing.command("models")

@@ -1,35 +1,78 @@
-"""What the command for plans does; heavy imports happen inside."""
+"""``segrobust run`` and ``segrobust validate``: their options. What they do is in ``benchmark``."""
 
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
-from segrobust.cli.output import print_text
-from segrobust.errors import UsageError
+Finish = Callable[[Callable[[], int], str], NoReturn]
+
+PLAN = Annotated[Path, typer.Argument(help="A YAML file, see plans/ and docs/plans.md.")]
+DATA = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="Data instead of the plan's: PATH, KIND:PATH, or NAME=PATH for ${NAME} in it."),
+]
+LIMIT = Annotated[str | None, typer.Option(help="Of every data set: a number of photos (10) or a share (10%).")]
+
+RUN = """Run a plan: attacks on some models, shown to others, with and without defences, on any data.
+
+\b
+Examples (offline, with the embedded models; any folder of photos will do):
+  segrobust run plans/paper-white-box.yaml --data examples --limit 2 -o runs/white-box
+  segrobust run plans/paper-transfer.yaml --data examples --dry-run
+"""
+VALIDATE = """Check a plan before hours are spent: data, models, memory; and what it would cost.
+
+\b
+Example:
+  segrobust validate plans/paper-white-box.yaml --data examples
+"""
 
 
-def run_plan(plan_file: Path, data: Path | None, out: Path | None, progress: bool) -> int:
-    """Run a plan and print its tables; the exit code is 4 when an item failed."""
-    from segrobust.benchmark.transfer.plan import read_plan
-    from segrobust.benchmark.transfer.run import run_transfer
-    from segrobust.cli.progress import make_listener
-    from segrobust.io.files import atomic_write_text
-    from segrobust.report.panels import PanelDrawer
-    from segrobust.report.transfer import transfer_text
+def add_commands(app: typer.Typer, finish: Finish, epilog: str) -> None:
+    """Give the command line its commands for plans.
 
-    if data is not None and not data.is_dir():
-        raise UsageError(f"--data {data}: no such folder")
-    plan = read_plan(plan_file, [str(data)] if data else [])
-    folder = out or Path("runs") / plan_file.stem
-    with make_listener(progress) as listener:
-        drawer = PanelDrawer(listener)
-        results = run_transfer(plan, folder, drawer, command=["segrobust", *sys.argv[1:]])
-    for problem in drawer.problems:
-        typer.echo(f"warning: {problem}", err=True)
-    text = transfer_text(results)
-    atomic_write_text(folder / "report.md", text + "\n")
-    print_text(text)
-    failures = len(results["failures"])
-    print_text(f"\nsaved {folder}" + (f" ({failures} items failed)" if failures else ""))
-    return 4 if failures else 0
+    Args:
+        app: the command line.
+        finish: does a command's work and exits with its code.
+        epilog: of every help.
+    """
+
+    @app.command(help=RUN, epilog=epilog)
+    def run(
+        plan: PLAN,
+        data: DATA = None,
+        limit: LIMIT = None,
+        out: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder. [runs/PLAN]")] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be done.")] = False,
+        resume: Annotated[bool, typer.Option(help="Continue a folder that holds this plan.")] = True,
+        workers: Annotated[int, typer.Option(help="Processes that compute; numbers do not depend on it.")] = 1,
+        fail_under: Annotated[
+            list[str] | None,
+            typer.Option(help="Exit code 3 if an attack leaves less, e.g. miou=0.5; repeatable."),
+        ] = None,
+        fail_on_check: Annotated[
+            bool, typer.Option("--fail-on-check", help="Exit code 3 if a check finds an error.")
+        ] = False,
+        progress: Annotated[bool, typer.Option(help="Show progress on stderr.")] = True,
+    ) -> None:
+        """See ``segrobust run --help``."""
+        from segrobust.cli import benchmark
+
+        gates = benchmark.Gates(tuple(fail_under or ()), fail_on_check)
+        finish(
+            lambda: benchmark.run_plan(
+                benchmark.Wanted(plan, tuple(data or ()), limit, out, dry_run, resume, workers), gates, progress
+            ),
+            f"interrupted; what is done is kept, and this continues: {shlex.join(['segrobust', *sys.argv[1:]])}",
+        )
+
+    @app.command(help=VALIDATE, epilog=epilog)
+    def validate(plan: PLAN, data: DATA = None, limit: LIMIT = None) -> None:
+        """See ``segrobust validate --help``."""
+        from segrobust.cli import benchmark
+
+        finish(lambda: benchmark.validate_plan(plan, tuple(data or ()), limit), "interrupted")

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from segrobust.attacks.budget import Box
+from segrobust.attacks.recipes import Recipe
+from segrobust.attacks.updates.base import State
 from segrobust.benchmark.plans.models import check_model, everything_of, load_model
 from segrobust.benchmark.plans.plan import Plan
 from segrobust.benchmark.plans.variants import Variant, shots
@@ -14,13 +17,12 @@ from segrobust.benchmark.rows import CLEAN, NO_DEFENCE
 from segrobust.defences.names import make_defence
 from segrobust.io.datasets import Dataset
 from segrobust.models.base import EverythingSettings, Segmenter, WhiteBox
-from segrobust.randomness import stream
-from segrobust.types import Image, Prompts
+from segrobust.models.geometry import to_tensor
+from segrobust.randomness import stream, torch_stream
+from segrobust.types import Budget, Image, Prompts
 
 DRAWS = 10
 """Of a random defence, at every step of an adaptive attack; see ``defences.adaptive``."""
-BACKWARD = 3
-"""A gradient takes about as long as so many passes forward, where there is no white box to measure."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,36 @@ def count_calls(plan: Plan, data: Mapping[str, Dataset]) -> Estimate:
 
 
 def _views(variant: Variant) -> int:
-    """Gradients of one view that an attack takes; some attacks take more than their steps say."""
+    """Images whose gradient an attack takes on a photo: steps, asked-for gradients a step, views of each."""
     recipe = variant.make()
-    copies = max([getattr(view, "copies", 1) for view in (*recipe.pixel_views, *recipe.input_views)], default=1)
-    return recipe.steps * int(copies)
+    views = 1
+    for view in (*recipe.pixel_views, *recipe.input_views):
+        views *= int(getattr(view, "copies", 1)) * int(getattr(view, "images", 1))
+    return recipe.steps * views * (_asked(recipe) if recipe.steps else 0)
+
+
+def _asked(recipe: Recipe) -> int:
+    """How often an update asks for a gradient in a step: it is tried on a few grey pixels, without a model."""
+    counter = _Counter()
+    image = torch.full((1, 3, 4, 4), 0.5)
+    state = State(Box.around(image, Budget.parse("8/255")), steps=recipe.steps, generator=torch_stream(0, "estimate"))
+    recipe.update(image, counter, state)
+    return max(1, counter.asked)
+
+
+class _Counter:
+    """Gradients of no model, counted."""
+
+    asked = 0
+
+    def __call__(self, image: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """A loss and a gradient."""
+        self.asked += 1
+        return 1.0, torch.ones_like(image)
+
+    def loss(self, image: torch.Tensor) -> float:
+        """A loss."""
+        return 1.0
 
 
 def _draws(defence: str) -> int:
@@ -161,8 +189,6 @@ def _prompts(image: Image, count: int) -> Prompts:
 
 
 def _gradient(model: WhiteBox, image: Image) -> None:
-    from segrobust.models.geometry import to_tensor
-
     leaf = to_tensor(image.pixels, model.device)[None].requires_grad_(True)
     loss = model.encode(model.prepare(model.resize(leaf))).square().mean()
     torch.autograd.grad(loss, leaf)

@@ -15,6 +15,7 @@ from segrobust.benchmark.plans.variants import Shot
 from segrobust.benchmark.records import number
 from segrobust.benchmark.rows import NO_DEFENCE
 from segrobust.defences.adaptive import adaptive
+from segrobust.errors import PhotoError
 from segrobust.evaluation.manifest import draw_manifest, manifest_to_json
 from segrobust.evaluation.metrics import max_linf_255, psnr, ssim
 from segrobust.io.datasets.base import Sample
@@ -53,9 +54,8 @@ def prepare(bench: Bench, sample: Sample) -> Record:
             asked["clean"] = _draw(plan.seed, image, entry, bench.clean_masks(plan.prompt_source, image))
             none = f"{plan.prompt_source} finds no masks on the photo, so there is nothing to ask for"
             asked["clean"] = asked["clean"] or {"error": none}
-        elif annotated := sample.annotation():
-            found = _draw(plan.seed, image, entry, annotated.masks, annotated.void)
-            asked |= {"annotation": found} if found else {}  # an annotation may be empty, or all of its masks
+        elif (found := _annotation(bench, sample, image, entry)) is not None:
+            asked["annotation"] = found
     manifest = {
         "schema": PROMPTS_SCHEMA,
         "image": sample.id,
@@ -65,6 +65,17 @@ def prepare(bench: Bench, sample: Sample) -> Record:
         "references": asked,
     }
     return {"sha256": image.fingerprint, "state": "done", "error": None, "prompts": manifest}
+
+
+def _annotation(bench: Bench, sample: Sample, image: Image, entry: ProtocolEntry) -> Record | None:
+    """The prompts for annotated masks; None without any, and the reason where they cannot be read."""
+    try:
+        annotated = sample.annotation()
+    except PhotoError as error:
+        return {"error": str(error)}
+    if annotated is None:
+        return None
+    return _draw(bench.plan.seed, image, entry, annotated.masks, annotated.void)  # they may all be empty
 
 
 def _draw(seed: int, image: Image, entry: ProtocolEntry, masks: Masks, void: RLE | None = None) -> Record | None:

@@ -80,7 +80,10 @@ def perform(bench: Bench, task: Task) -> Iterator[Done]:
 
     Raises:
         MissingError: a folder that cannot be written, or a model that cannot be loaded: not the photo's fault.
+        UsageError: a model that is not the one the run was begun with.
     """
+    if task.model:
+        bench.model(task.model)  # here, where a failure is not taken for the item's
     if task.kind == "prepare":
         yield _prepare(bench, task)
     elif task.kind == "make":

@@ -116,6 +116,7 @@ def _check_made(run: Run, bench: Bench) -> Iterator[str]:
 
 def _check_scores(run: Run, bench: Bench, tolerance: float, on_record: Said) -> Iterator[str]:
     for target in run.plan.targets:
+        bench.model(target)
         for dataset, position, image in run.photos():
             photo = run.store.photo(dataset, image)
             if photo is None:

@@ -1,1 +1,0 @@
-"""Attacks made on some models, their saved photos scored on others: from one plan to one folder."""

@@ -1,0 +1,232 @@
+"""A plan from its file to results.json: what is computed, how often, and what a second run finds done."""
+
+import json
+import shutil
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from plan_runs import PLAN, Bright, make_home, outcome, run_home, stored
+
+from segrobust.benchmark.plans import making, scoring
+from segrobust.benchmark.plans.bench import open_data
+from segrobust.benchmark.plans.engine import Run
+from segrobust.benchmark.plans.folder import existing_folder
+from segrobust.benchmark.plans.store import Store
+from segrobust.benchmark.plans.tables import rows
+from segrobust.benchmark.rows import Row
+from segrobust.errors import MissingError, UsageError
+from segrobust.io.images import read_image
+
+
+def rows_of(root: Path) -> list[Row]:
+    folder, plan = existing_folder(root)
+    with Store(root, write=False) as store:
+        return list(rows(Run(plan, folder, store, open_data(plan), store.meta("models"))))
+
+
+@pytest.fixture
+def copy(home: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(home, tmp_path / "copy"))
+
+
+def test_every_row_is_there_once(home: Path) -> None:
+    found = rows_of(home / "out")
+    shots = 1 + 2 + 3, 1 + 2 + 3 + 3  # without defence; behind the one that attacks are adapted to
+    assert len(found) == len({row.key() for row in found}) == 3 * 2 * sum(shots) * 3
+    assert {row.state for row in found} == {"done"}
+    assert {row.attack for row in found} == {
+        "clean", "noise", "sign-noise", "rga[steps=3]", "away[steps=2]", "away[steps=3]"
+    }  # fmt: skip
+    assert {(row.defence, row.adaptive) for row in found} == {("none", False), ("bits-4", False), ("bits-4", True)}
+    assert all((row.surrogate is None) == row.control for row in found)
+
+
+def test_the_original_keeps_its_own_answers_and_attacks_stay_in_the_budget(home: Path) -> None:
+    for row in rows_of(home / "out"):
+        if row.attack == "clean" and row.protocol == "clean":
+            assert set(row.item["prompts"]["iou"]) == {1.0}
+        if row.attack != "clean":
+            assert row.made["linf_255"] == 8 if row.recipe != "rga-untargeted" else row.made["linf_255"] <= 8
+
+
+def test_what_is_recorded_is_measured_on_the_files(home: Path) -> None:
+    row = next(row for row in rows_of(home / "out") if row.recipe == "rga")
+    path = home / "out" / "objects" / row.made["object"][:2] / f"{row.made['object']}.png"
+    saved, original = read_image(path).pixels, read_image(home / "photos" / f"{row.image}.png").pixels
+    change = saved.astype(int) - original
+    assert row.made["linf_255"] == np.abs(change).max()
+    assert row.made["l2"] == pytest.approx(np.sqrt(((change / 255) ** 2).sum()))
+    assert row.made["bytes"] == path.stat().st_size
+    assert "seconds" not in row.made
+
+
+def test_a_finished_run_has_nothing_left_to_do(copy: Path) -> None:
+    before, records = outcome(copy / "out"), stored(copy / "out")
+    assert run_again(copy) == []
+    assert (outcome(copy / "out"), stored(copy / "out")) == (before, records)
+
+
+def run_again(copy: Path, **options: Any) -> list[str]:
+    """Run a copied home, whose photos lie where the original's do."""
+    from plan_runs import Counting
+
+    from segrobust.benchmark.plans.run import run_plan
+
+    listener = Counting()
+    run_plan(existing_folder(copy / "out")[1], copy / "out", listener, **options)
+    return listener.items
+
+
+def test_an_attack_is_made_once_for_all_targets_defences_protocols_and_labels(
+    patched: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = PLAN.replace(
+        "  - {attack: rga, steps: 3}", "  - {attack: rga, steps: 3}\n  - {attack: rga, label: b, steps: 3}"
+    )
+    home, made = make_home(tmp_path, 2, twice), Counter[str]()
+    attack = making.attack
+
+    def counted(white: Any, image: Any, recipe: Any, **rest: Any) -> Any:
+        made[f"{image.name} {recipe.name} {recipe.steps} {white.name}"] += 1
+        return attack(white, image, recipe, **rest)
+
+    monkeypatch.setattr(making, "attack", counted)
+    run_home(home)
+    assert set(made.values()) == {1}
+    assert len(made) == 2 * (2 + 3 + 3)
+    found = {row.attack: row.made for row in rows_of(home / "out") if row.image == "p0" and not row.adaptive}
+    assert found["b"] == found["rga[steps=3]"]
+
+
+def test_results_follow_from_the_rows_and_hold_no_time(home: Path) -> None:
+    text = (home / "out" / "results.json").read_text()
+    results = json.loads(text)
+    assert results["schema"] == "segrobust.results/2"
+    assert results["facts"]["plan"] == "plan"
+    assert results["facts"]["defences"] == {"bits-4": "fewer levels per channel"}
+    assert results["failures"] == []
+    assert '"seconds"' not in text
+
+
+def test_another_plan_on_the_same_folder_is_refused_with_the_keys(copy: Path) -> None:
+    (copy / "plan.yaml").write_text(PLAN.replace("3}", "4}", 1) + "seed: 3\n")
+    with pytest.raises(UsageError, match=r"holds another run \(attacks, data, seed: attacks is .* there, .* here\)"):
+        run_home(copy)
+    (copy / "plan.yaml").write_text(PLAN)
+    with pytest.raises(UsageError, match="choose another folder with -o, or continue it with --resume"):
+        run_again(copy, resume=False)
+    with pytest.raises(UsageError, match="is not empty and holds no run of a plan"):
+        run_home(copy, out="photos")
+
+
+def test_other_weights_or_circumstances_are_refused(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bright, "fingerprint", "c" * 64)
+    (copy / "out" / "objects").rename(copy / "out" / "elsewhere")
+    with pytest.raises(UsageError, match=r"model 'bright' is not the one this run was begun with \(sha256 was 'aaa"):
+        run_again(copy)
+    with sqlite3.connect(copy / "out" / "store.sqlite") as base:
+        base.execute(
+            "UPDATE meta SET value = replace(value, '\"threads\": 1', '\"threads\": 7') WHERE key = 'circumstances'"
+        )
+    base.close()
+    with pytest.raises(UsageError, match=r"begun under other circumstances \(threads was 7, is 1\)"):
+        run_again(copy)
+
+
+def test_a_lost_photo_of_an_attack_is_made_again(copy: Path) -> None:
+    before = outcome(copy / "out")
+    lost = next((copy / "out" / "objects").rglob("*.png"))
+    lost.unlink()
+    assert len(run_again(copy)) in (1, 2)  # a guide map is made with its attack, and not asked for again
+    if lost.exists():
+        assert outcome(copy / "out") == before
+
+
+def test_a_changed_photo_is_done_again_and_the_others_are_not(patched: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    home = make_home(tmp_path, 2)
+    run_home(home)
+    pixels = 255 - np.array(PIL.Image.open(home / "photos" / "p1.png"))
+    PIL.Image.fromarray(pixels).save(home / "photos" / "p1.png")
+    again = run_home(home)
+    assert again
+    assert all(what.startswith("p1") for what in again)
+    run_home(home, out="whole")
+    assert (home / "out" / "results.json").read_bytes() == (home / "whole" / "results.json").read_bytes()
+
+
+def test_a_broken_photo_is_failed_rows_and_the_rest_goes_on(patched: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    home = make_home(tmp_path, 2)
+    (home / "photos" / "p0.png").write_bytes(b"no photo")
+    (home / "photos" / "p1.json").write_text("{}")
+    run_home(home)
+    found = rows_of(home / "out")
+    failed = [row for row in found if not row.done]
+    assert {(row.image, row.protocol) for row in failed} == {
+        ("p0", "annotation"), ("p0", "clean"), ("p0", "everything"), ("p1", "annotation")
+    }  # fmt: skip
+    assert len(found) == 2 * 2 * 15 * 3
+    assert all("p0.png" in str(row.error) for row in failed if row.image == "p0")
+    make_home(tmp_path, 2)
+    assert run_home(home)
+    assert all(row.done for row in rows_of(home / "out"))
+
+
+def test_out_of_memory_halves_the_batch_then_is_a_failure(
+    patched: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, tried = make_home(tmp_path, 1), []
+    attack, score = making.attack, scoring.compare
+
+    def greedy(*given: Any, encoder_batch: int | None, **rest: Any) -> Any:
+        tried.append(encoder_batch)
+        if given[2].name == "rga-untargeted" and (given[2].steps == 2 or encoder_batch is None):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return attack(*given, encoder_batch=encoder_batch, **rest)
+
+    def full(model: Any, *given: Any, everything: Any) -> Any:
+        if everything.points_per_batch > 16:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return score(model, *given, everything=everything)
+
+    monkeypatch.setattr(making, "attack", greedy)
+    monkeypatch.setattr(scoring, "compare", full)
+    run_home(home)
+    assert Counter(tried) == Counter([None] * 8 + [4, 2, 1] * 2 + [4] * 2)  # two attacks, each oblivious and adaptive
+    found = rows_of(home / "out")
+    assert {row.attack for row in found if not row.done} == {"away[steps=2]"}
+    assert all("out of memory" in str(row.error) for row in found if not row.done)
+    notes = {row.attack: row.made["notes"] for row in found if row.done and row.made}
+    assert notes["away[steps=3]"] == ["out of memory: tried again with a batch of 4"]
+
+
+def test_a_full_disk_ends_the_run_and_the_next_one_finishes_it(
+    patched: pytest.MonkeyPatch, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_home(tmp_path)
+    put_all = Store.put_all
+
+    def fills(self: Store, records: Any) -> None:
+        self._base.execute("PRAGMA max_page_count = 60")
+        put_all(self, records)
+
+    monkeypatch.setattr(Store, "put_all", fills)
+    with pytest.raises(MissingError, match="database or disk is full; the same command continues"):
+        run_home(other)
+    monkeypatch.setattr(Store, "put_all", put_all)
+    assert run_home(other)
+    there, here = (json.loads((root / "out/results.json").read_text()) for root in (home, other))
+    assert there["cells"] == here["cells"]
+
+
+def test_numbers_do_not_depend_on_the_other_photos_or_their_order(home: Path, tmp_path: Path) -> None:
+    one = make_home(tmp_path, 3, PLAN.replace("{kind: sa1b,", "{kind: sa1b, shard: 2/3,"))
+    run_home(one)
+    alone = {row.key(): row for row in rows_of(one / "out")}
+    assert {row.image for row in alone.values()} == {"p1"}
+    assert alone == {row.key(): row for row in rows_of(home / "out") if row.image == "p1"}
