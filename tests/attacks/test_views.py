@@ -23,7 +23,7 @@ from segrobust.attacks.views import (
 )
 from segrobust.attacks.views.base import apply_views
 from segrobust.attacks.views.blocks import _shuffled, random_cuts
-from segrobust.attacks.views.spectrum import dct, inverse_dct
+from segrobust.attacks.views.spectrum import dct, inverse_dct, low_frequencies
 from segrobust.attacks.views.structure import MOTIONS
 from segrobust.models.geometry import Geometry
 
@@ -55,6 +55,9 @@ def test_copies_are_equal_and_in_order():
 def test_the_cosine_transform_is_scipys():
     assert np.allclose(dct(PIXELS.double()), dctn(PIXELS.double().numpy(), axes=(2, 3), norm="ortho"), atol=1e-10)
     assert torch.allclose(inverse_dct(dct(PIXELS)), PIXELS, atol=1e-5)
+    kept = dct(PIXELS)
+    kept[..., 18:, :] = kept[..., 25:] = 0  # 0.6 of 30 and of 41
+    assert torch.allclose(low_frequencies(PIXELS, 0.6), inverse_dct(kept), atol=1e-5)
 
 
 def test_spectrum_noise_has_the_size_it_says():
@@ -93,7 +96,7 @@ def test_shuffled_pieces_by_hand():
     cuts = torch.tensor([[0.0, 0.2, 0.5, 1.0]])
     order = torch.tensor([[2, 0, 1]])  # [0.5, 1] comes first, then [0, 0.2], then [0.2, 0.5]
     at = torch.tensor([[0.1, 0.49, 0.55, 0.69, 0.75]])
-    source, piece = _shuffled(at, cuts[:, None].expand(1, 5, 4), order[:, None].expand(1, 5, 3))
+    source, piece = _shuffled(at, cuts[:, None], order[:, None], torch.zeros(1, 5, dtype=torch.int64))
     assert torch.allclose(source, torch.tensor([[0.6, 0.99, 0.05, 0.19, 0.25]]))
     assert piece.tolist() == [[2, 2, 0, 0, 1]]
 

@@ -30,20 +30,24 @@ def _random_orders(count: int, blocks: int, generator: torch.Generator) -> Tenso
     return torch.rand((count, blocks), generator=generator).argsort(1)
 
 
-def _shuffled(at: Tensor, cuts: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+def _shuffled(at: Tensor, cuts: Tensor, order: Tensor, strip: Tensor) -> tuple[Tensor, Tensor]:
     """For points in shuffled pieces: their place before, and the number of the piece that they are in.
 
     Args:
         at: ``(n, k)`` in [0, 1].
-        cuts: ``(n, k, b + 1)`` of the original, for each point, or broadcast.
-        order: ``(n, k, b)``: the piece at each position, likewise.
+        cuts: ``(n, s, b + 1)``: the original pieces of each of s strips.
+        order: ``(n, s, b)``: the piece at each position.
+        strip: ``(n, k)``: the strip that each point is in.
     """
-    lengths = (cuts[..., 1:] - cuts[..., :-1]).gather(-1, order)
+    b = order.shape[-1]
+    lengths = cuts.diff(dim=-1).gather(-1, order)
     ends = lengths.cumsum(-1)
-    position = (at[..., None] >= ends[..., :-1]).sum(-1, keepdim=True)
-    piece = order.gather(-1, position)
-    start = ends.gather(-1, position) - lengths.gather(-1, position)
-    return at - start[..., 0] + cuts.gather(-1, piece)[..., 0], piece[..., 0]
+    back = (cuts.gather(-1, order) - (ends - lengths)).flatten(1)  # from a position to where its piece was
+    position, first = torch.zeros_like(strip), strip * b
+    for i in range(b - 1):
+        position += at >= ends.flatten(1).gather(1, first + i)
+    index = first + position
+    return at + back.gather(1, index), order.flatten(1).gather(1, index)
 
 
 @dataclass(frozen=True)
@@ -71,34 +75,32 @@ class BlockShuffle:
     def __call__(self, canvas: Canvas, generator: torch.Generator) -> Canvas:
         """Each copy cut in its own way."""
         n, b = len(canvas), self.blocks
-        first = torch.rand(n, generator=generator) < 0.5  # the strips lie along x
-        cuts, order = random_cuts(n, b, generator), _random_orders(n, b, generator)
-        turn = (2 * torch.rand((n, b), generator=generator) - 1) * (self.angle * torch.pi / 180)
+        along_x = torch.rand(n, generator=generator) < 0.5  # the strips lie one beside the other
+        cuts, order = random_cuts(n, b, generator)[:, None], _random_orders(n, b, generator)[:, None]
+        angle = (2 * torch.rand((n, b), generator=generator) - 1) * (self.angle * torch.pi / 180)
         inner_cuts = random_cuts(n * b, b, generator).view(n, b, b + 1)
         inner_order = _random_orders(n * b, b, generator).view(n, b, b)
         height, width = canvas.size
+        along, across = torch.where(
+            along_x[:, None], torch.tensor([[width, height]]), torch.tensor([[height, width]])
+        ).T
 
         def move(points: Tensor) -> Tensor:
-            shape, device = points.shape, points.device
-            at = (points.reshape(n, -1, 2) + 1) / 2
-            swap = first.to(device)[:, None, None]
-            across, along = torch.where(swap, at, at.flip(-1)).unbind(-1)
-            k = across.shape[1]
-            all_cuts = cuts.to(device)[:, None].expand(n, k, -1)
-            source, strip = _shuffled(across, all_cuts, order.to(device)[:, None].expand(n, k, -1))
-            rows = torch.arange(n, device=device)[:, None]
-            other, _ = _shuffled(along, inner_cuts.to(device)[rows, strip], inner_order.to(device)[rows, strip])
-            low, high = (all_cuts.gather(-1, (strip + i)[..., None])[..., 0] for i in (0, 1))
-            lengths = torch.where(swap[..., 0], float(width), float(height))
-            others = torch.where(swap[..., 0], float(height), float(width))
-            angle = turn.to(device)[rows, strip]
-            u, v = (source - (low + high) / 2) * lengths, (other - 0.5) * others
-            turned = torch.stack(
-                [(angle.cos() * u - angle.sin() * v) / lengths + (low + high) / 2,
-                 (angle.sin() * u + angle.cos() * v) / others + 0.5], dim=-1
-            )  # fmt: skip
-            out = (turned[..., 0] < low) | (turned[..., 0] > high) | (turned[..., 1] < 0) | (turned[..., 1] > 1)
-            back = torch.where(swap, turned, turned.flip(-1)) * 2 - 1
-            return torch.where(out[..., None], OUTSIDE, back).view(shape)
+            def here(table: Tensor) -> Tensor:
+                return table.to(points.device)
+
+            swap = here(along_x)[:, None]
+            x, y = ((points.reshape(n, -1, 2) + 1) / 2).unbind(-1)
+            u, v = torch.where(swap, x, y), torch.where(swap, y, x)
+            u, strip = _shuffled(u, here(cuts), here(order), torch.zeros_like(u, dtype=torch.int64))
+            v, _ = _shuffled(v, here(inner_cuts), here(inner_order), strip)
+            low, high = (here(cuts)[:, 0].gather(1, strip + i) for i in (0, 1))
+            cosine, sine = here(angle.cos()).gather(1, strip), here(angle.sin()).gather(1, strip)
+            ratio, middle = here(across / along)[:, None], (low + high) / 2
+            du, dv = u - middle, v - 0.5
+            u, v = middle + cosine * du - sine * ratio * dv, 0.5 + sine / ratio * du + cosine * dv
+            outside = (u < low) | (u > high) | (v < 0) | (v > 1)
+            back = torch.stack([torch.where(swap, u, v), torch.where(swap, v, u)], dim=-1) * 2 - 1
+            return back.masked_fill(outside[..., None], OUTSIDE).view(points.shape)
 
         return canvas.moved(move)

@@ -31,6 +31,19 @@ def inverse_dct(frequencies: Tensor) -> Tensor:
     return rows.T @ frequencies @ columns
 
 
+def low_frequencies(images: Tensor, share: float) -> Tensor:
+    """Images ``(..., h, w)`` without the cosines above this share of each axis."""
+    rows, columns = (_low(side, share).to(images) for side in images.shape[-2:])
+    return rows @ images @ columns
+
+
+@lru_cache(maxsize=16)
+def _low(side: int, share: float) -> Tensor:
+    """Transform, cut and back as one matrix ``(side, side)``."""
+    kept = _cosines(side)[torch.arange(side) < share * side]
+    return kept.T @ kept
+
+
 @dataclass(frozen=True)
 class SpectrumNoise:
     """Spectrum simulation (SSA, Long et al., ECCV 2022, equation 8): ``IDCT(DCT(x + n) * m)``.

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from segrobust.attacks.motion import centres
 from segrobust.attacks.views.base import Canvas
 from segrobust.attacks.views.blocks import random_cuts
-from segrobust.attacks.views.spectrum import dct, inverse_dct
+from segrobust.attacks.views.spectrum import low_frequencies
 
 MOTIONS: Final = ("vertical shift", "horizontal shift", "vertical flip", "horizontal flip", "turn by 180 degrees")
 PAINTS: Final = ("scale", "noise", "resize", "low frequencies", "dropout")
@@ -47,30 +47,34 @@ class StructureChanges:
         amounts = torch.rand((n, b, b), generator=generator)
 
         def blocks_at(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            """The number of each point's block along x and y; where it begins; how long it is: ``(n, k, 2)``."""
-            at = (points.reshape(n, -1, 2) + 1) / 2
-            edges = cuts.to(points)[:, None].expand(-1, at.shape[1], -1, -1)
-            number = (at[..., None] >= edges[..., 1:-1]).sum(-1)
-            begin, end = (edges.gather(-1, (number + i)[..., None])[..., 0] for i in (0, 1))
-            return number, begin, end - begin
+            """For points ``(n, k, 2)`` in [0, 1]: the number of the block; where it begins; how long it is."""
+            edges, number = cuts.to(points.device), []
+            for axis in (0, 1):
+                at = points[..., axis]
+                inner = torch.zeros_like(at, dtype=torch.int64)
+                for i in range(1, b):
+                    inner += at >= edges[:, axis, i, None]
+                number.append(inner)
+            begin = torch.stack([edges[:, axis].gather(1, number[axis]) for axis in (0, 1)], dim=-1)
+            end = torch.stack([edges[:, axis].gather(1, number[axis] + 1) for axis in (0, 1)], dim=-1)
+            return number[1] * b + number[0], begin, end - begin
 
-        def of_blocks(table: Tensor, number: Tensor) -> Tensor:
-            rows = torch.arange(n, device=number.device)[:, None]
-            return table.to(number.device)[rows, number[..., 1], number[..., 0]]
+        def of_blocks(table: Tensor, block: Tensor) -> Tensor:
+            return table.to(block.device).flatten(1).gather(1, block)
 
         def move(points: Tensor) -> Tensor:
-            number, begin, length = blocks_at(points)
-            kind, amount = of_blocks(kinds, number), of_blocks(amounts, number).to(points)
-            within = ((points.reshape(n, -1, 2) + 1) / 2 - begin) / length
-            x, y = within.unbind(-1)
+            at = (points.reshape(n, -1, 2) + 1) / 2
+            block, begin, length = blocks_at(at)
+            kind, amount = of_blocks(kinds, block), of_blocks(amounts, block).to(points)
+            x, y = ((at - begin) / length).unbind(-1)
             x = torch.where(kind == 1, (x + amount) % 1, torch.where((kind == 3) | (kind == 4), 1 - x, x))
             y = torch.where(kind == 0, (y + amount) % 1, torch.where((kind == 2) | (kind == 4), 1 - y, y))
             changed = (torch.stack([x, y], -1) * length + begin) * 2 - 1
             return torch.where((kind < len(MOTIONS))[..., None], changed, points.reshape(n, -1, 2)).view(points.shape)
 
         moved = canvas.moved(move)
-        number, _, _ = blocks_at(centres(n, canvas.size, canvas.values))
-        kind, amount = (of_blocks(table, number).view(n, 1, *canvas.size) for table in (kinds, amounts))
+        block, _, _ = blocks_at((centres(n, canvas.size, canvas.values).reshape(n, -1, 2) + 1) / 2)
+        kind, amount = (of_blocks(table, block).view(n, 1, *canvas.size) for table in (kinds, amounts))
         return moved.painted(_paint(moved.values, kind - len(MOTIONS), amount, generator))
 
 
@@ -81,10 +85,7 @@ def _paint(pixels: Tensor, kind: Tensor, amount: Tensor, generator: torch.Genera
     size = [max(1, round(SMALLER * side)) for side in pixels.shape[-2:]]
     smaller = F.interpolate(pixels, size, mode="bilinear", align_corners=False)
     resized = F.interpolate(smaller, pixels.shape[-2:], mode="bilinear", align_corners=False)
-    frequencies = dct(pixels)
-    rows, columns = (torch.arange(side, device=pixels.device) < KEPT * side for side in pixels.shape[-2:])
-    low = inverse_dct(frequencies * (rows[:, None] & columns))
-    painted = [pixels * amount.to(pixels), pixels + noise.to(pixels), resized, low, pixels * stays.to(pixels)]
-    for number, changed in enumerate(painted):
-        pixels = torch.where(kind == number, changed, pixels)
-    return pixels
+    low = low_frequencies(pixels, KEPT)
+    scale = torch.where(kind == 0, amount.to(pixels), torch.where(kind == 4, stays.to(pixels), 1.0))
+    painted = pixels * scale + noise.to(pixels) * (kind == 1)
+    return torch.where(kind == 2, resized, torch.where(kind == 3, low, painted))
