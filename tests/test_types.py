@@ -179,7 +179,7 @@ def test_a_budget_is_an_exact_fraction_in_a_known_norm() -> None:
     with pytest.raises(BudgetError, match=r"must be a Fraction, got 0\.03"):
         Budget(0.03)  # type: ignore[arg-type]
     with pytest.raises(BudgetError, match="norm 'l1' is not one of linf, l2, contrast"):
-        Budget(Fraction(1, 2), "l2")  # type: ignore[arg-type]
+        Budget(Fraction(1, 2), "l1")  # type: ignore[arg-type]
     with pytest.raises(BudgetError, match="outside"):
         Budget(Fraction(-1, 2))
 
