@@ -73,10 +73,12 @@ FIRES: list[tuple[str, str, Callable[[], list[Row]]]] = [
     ("budget-on-disk", "a level too much", lambda: remade(healthy(), "rga", linf_255=9)),
     ("budget-on-disk", "noise too", lambda: remade(healthy(), "noise", linf_255=9)),
     ("budget-on-disk", "L2", lambda: changed(healthy(), "rga", epsilon="l2:9.4")),
+    ("budget-on-disk", "flat areas", lambda: remade(healthy(), "rga", inside=False)),
     ("gradient-zero", "counted", lambda: remade(healthy(), "rga", gradient_zero=3)),
     ("gradient-zero", "constant", lambda: remade(healthy(), "rga", loss=[0.5, 0.5, 0.5])),
     ("gradient-zero", "refused", lambda: [*healthy(), failed("the gradient is zero everywhere")]),
     ("loss-not-falling", "rising", lambda: remade(healthy(), "rga", loss=[0.3, 0.5, 0.6])),
+    ("loss-not-falling", "but the plain image's", lambda: remade(healthy(), "rga", loss=[0.3, 0.4, 0.1])),
     ("no-better-than-noise", "as good as noise", lambda: [*healthy(), *on_all("fgsm", [0.88, 0.9, 0.86, 0.88])]),
     ("no-better-than-noise", "only than uniform", lambda: [*healthy(), *on_all("fgsm", [0.875] * 4)]),
     ("clean-score-low", "a poor model", lambda: [*on_all("clean", [0.4] * 4), *on_all("rga", BAD)]),
@@ -96,9 +98,12 @@ FIRES: list[tuple[str, str, Callable[[], list[Row]]]] = [
 SILENT: list[tuple[str, str, Callable[[], list[Row]]]] = [
     ("budget-on-disk", "exactly the budget", lambda: remade(healthy(), "rga", linf_255=8)),
     ("budget-on-disk", "L2", lambda: changed(healthy(), "rga", epsilon="l2:9.5")),
+    ("budget-on-disk", "measured", lambda: remade(healthy(), "rga", inside=True)),
     ("gradient-zero", "two equal steps", lambda: remade(healthy(), "rga", loss=[0.5, 0.5, 0.3])),
     ("gradient-zero", "another failure", lambda: [*healthy(), failed("no masks")]),
     ("loss-not-falling", "on one photo", lambda: [stuck(r) for r in healthy()]),
+    ("loss-not-falling", "but the plain image's", lambda: remade(healthy(), "rga", loss=[0.3, 0.2, 0.4])),
+    ("loss-not-falling", "one step", lambda: remade(healthy(), "rga", loss=[0.3, 0.4])),
     ("loss-not-falling", "noise has none", lambda: remade(healthy(), "noise", loss=[])),
     ("no-better-than-noise", "clearly better", lambda: [*healthy(), *on_all("fgsm", [0.8] * 4)]),
     ("clean-score-low", "the model's own answers", lambda: own([0.1] * 4)),
@@ -118,7 +123,7 @@ SILENT: list[tuple[str, str, Callable[[], list[Row]]]] = [
 
 
 def stuck(one: Row) -> Row:
-    return replace(one, made=made(loss=[0.1, 0.2])) if one.image == "p00" else one
+    return replace(one, made=made(loss=[0.1, 0.2, 0.2])) if one.image == "p00" else one
 
 
 def failed(error: str) -> Row:

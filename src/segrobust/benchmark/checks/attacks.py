@@ -46,7 +46,7 @@ def budget_on_disk(table: Table, facts: Facts) -> Found:
     for rows in table.cells.values():
         for row in (row for row in rows if row.done and row.made):
             over, text = _over_budget(row)
-            if over > 0:
+            if over > 0 or row.made.get("inside") is False:
                 name = f"{row.dataset}, {row.attack} made on {row.surrogate or 'no model'}"
                 broken.setdefault(name, set()).add(row.image)
                 worst[name] = max(worst.get(name, (0.0, "")), (over, f"{row.image} at {text}"))
@@ -56,13 +56,14 @@ def budget_on_disk(table: Table, facts: Facts) -> Found:
 
 
 def _over_budget(row: Row) -> tuple[float, str]:
-    """How far a row's file is outside, in the budget's own unit."""
+    """How far a row's file is outside, in the budget's own unit, as far as one number can say (see ``inside``)."""
     budget = Budget.parse(row.epsilon)
     if budget.norm == "l2":
         distance = row.made.get("l2") or 0.0
         return distance - budget.value * (1 + L2_SLACK), f"L2 {distance:.4g} of {budget.value:.4g}"
     distance = row.made.get("linf_255") or 0
-    return distance - budget.levels, f"{distance}/255 of {budget.levels}/255"
+    flat = ", less on flat areas" if budget.norm == "contrast" else ""
+    return distance - budget.levels, f"{distance}/255 of {budget.levels}/255{flat}"
 
 
 def paper_space(table: Table, facts: Facts) -> Found:
@@ -92,16 +93,18 @@ def gradient(table: Table, facts: Facts) -> Found:
 
 
 def loss_falls(table: Table, facts: Facts) -> Found:
-    """On half of the photos or more, the loss is no lower after the attack than before: it did not optimise."""
+    """On half of the photos or more, the loss is no lower in the last step than in the first: it did not optimise."""
     for name, rows in made_once(table):
-        ends = [losses for row in rows if len(losses := _losses(row)) > 1]
+        ends = [losses for row in rows if len(losses := _losses(row, steps=True)) > 1]
         stuck = sum(losses[-1] >= losses[0] for losses in ends)
         if ends and stuck / len(ends) >= NOT_FALLING:
             yield f"the loss did not fall on {stuck} of {len(ends)} photos", name
 
 
-def _losses(row: Row) -> list[float]:
-    return [loss for loss in row.made.get("loss") or () if loss is not None]
+def _losses(row: Row, *, steps: bool = False) -> list[float]:
+    """All that there are; or those of the steps alone: the last one is the plain image's, seen without views."""
+    losses = list(row.made.get("loss") or ())
+    return [loss for loss in (losses[:-1] if steps else losses) if loss is not None]
 
 
 def better_than_noise(table: Table, facts: Facts) -> Found:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from segrobust.attacks.recipes import attack
+from segrobust.attacks.saving import within
 from segrobust.benchmark.items import PROMPTS_SCHEMA
 from segrobust.benchmark.plans.bench import Bench, halving
 from segrobust.benchmark.plans.parts import ProtocolEntry
@@ -20,7 +21,7 @@ from segrobust.evaluation.manifest import draw_manifest, manifest_to_json
 from segrobust.evaluation.metrics import max_linf_255, psnr, ssim
 from segrobust.io.datasets.base import Sample
 from segrobust.models.base import WhiteBox, require_white_box
-from segrobust.types import RLE, AttackResult, Image, Masks
+from segrobust.types import RLE, AttackResult, Budget, Image, Masks
 
 Record = dict[str, Any]
 
@@ -113,7 +114,8 @@ def make(bench: Bench, image: Image, shot: Shot) -> Record:
     )
     saved = bench.folder.save(result.image.pixels)
     guide = bench.folder.save(result.guide) if result.guide is not None else None
-    fields = {**file_part(bench, image, saved), **attack_part(result, notes), "object": saved, "guide": guide}
+    measured = file_part(bench, image, saved, shot.variant.epsilon)
+    fields = {**measured, **attack_part(result, notes), "object": saved, "guide": guide}
     return {"state": "done", "error": None, "object": saved, "result": fields}
 
 
@@ -121,11 +123,12 @@ def _adapted(white: WhiteBox, defence: str, seed: int) -> WhiteBox:
     return white if defence == NO_DEFENCE else adaptive(white, defence, seed=seed)
 
 
-def file_part(bench: Bench, image: Image, name: str) -> Record:
-    """What is on disk, compared with the original."""
+def file_part(bench: Bench, image: Image, name: str, epsilon: str) -> Record:
+    """What is on disk, compared with the original; ``inside``: whether it keeps the budget, whatever its norm."""
     saved = bench.saved(name)
     change = (saved.pixels.astype(np.float64) - image.pixels) / 255
     return {
+        "inside": within(image.pixels, saved.pixels, Budget.parse(epsilon)),
         "linf_255": max_linf_255(image.pixels, saved.pixels),
         "l2": float(np.sqrt(np.square(change).sum())),
         "psnr": number(psnr(image.pixels, saved.pixels)),
