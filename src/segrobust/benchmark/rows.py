@@ -50,8 +50,10 @@ class Row:
             ``boundary_iou``, ``precision``, ``recall``, ``f1`` (in [0, 1], or None where undefined); and ``empty``.
             Of ``everything``: ``masks_clean``, ``masks_found``, ``matched_miou``, ``map``.
         made: how the photo was made, and what lies on disk; ``{}`` for the original. ``linf_255``, ``l2`` (of values
-            in [0, 1]), ``psnr``, ``ssim``, ``bytes``; ``loss``, ``gradient_zero``, ``encoder_forward``,
-            ``encoder_backward``, ``seconds``, ``settings``, ``notes``, ``float_to_8bit``.
+            in [0, 1]), ``psnr``, ``ssim``, ``bytes``, ``object`` (the saved photo's name in the run folder); ``loss``
+            (before each step, and at the end), ``gradient_zero`` (steps whose gradient was zero everywhere),
+            ``encoder_forward``, ``encoder_backward``, ``seconds``, ``settings``, ``notes``, ``float_to_8bit``
+            (relative change of the loss by rounding, or None).
     """
 
     dataset: str

@@ -75,15 +75,15 @@ def run_plan(wanted: Wanted, gates: Gates, progress: bool) -> int:
 def _conclude(results: dict[str, Any], folder: Path, wanted: Sequence[tuple[str, float]], checks: bool) -> int:
     """Print what a run found; the last line says what the exit code says."""
     from segrobust.benchmark.plans.gates import failing_checks, under
-    from segrobust.report.story import verdict
+    from segrobust.report.story import findings_lines, verdict
     from segrobust.report.summaries import worst_table
 
     print_text(verdict(results))
     grid = worst_table(results)
     for line in columns([grid.header, *([value.text for value in row] for row in grid.rows)]):
         print_text(line)
-    for finding in results["checks"]:
-        print_text(f"{finding['level']}: {finding['id']}: {finding['message']} ({finding['where']})")
+    for line in findings_lines(results):
+        print_text(line)
     broken = [line for name, limit in wanted for line in under(results, name, limit)]
     broken += failing_checks(results) if checks else []
     for line in broken:
