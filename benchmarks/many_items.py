@@ -2,8 +2,8 @@
 
     python -m benchmarks.many_items [--photos 50] [--folder FOLDER]
 
-Small photos, cheap attacks, models without weights: the engine is measured. Resident memory is read after every
-item; the range is that of the second half of the attacks and of the second half of the scores, against their middle.
+Small photos, cheap attacks, models without weights: the engine is measured. Resident memory is read after every item;
+the range is that of the second half of the attacks and of the second half of the scores, against their middle.
 """
 
 import argparse

@@ -11,6 +11,7 @@ from segrobust.benchmark.plans.bench import Bench
 from segrobust.benchmark.plans.making import make, prepare, stat_of
 from segrobust.benchmark.plans.scoring import Original, behind, open_original, score
 from segrobust.benchmark.records import failed
+from segrobust.benchmark.rows import NO_DEFENCE
 from segrobust.errors import MissingError, PhotoError, SegrobustError
 from segrobust.models.base import Segmenter
 
@@ -108,6 +109,7 @@ def _prepare(bench: Bench, task: Task) -> Done:
 def _make(bench: Bench, task: Task, job: Job) -> Done:
     shot, begin = bench.shots[job.shot], time.perf_counter()
     name = f"{shot.variant.label} on {shot.surrogate}" if shot.surrogate else shot.variant.label
+    name += "" if shot.adaptive == NO_DEFENCE else f", knowing {shot.adaptive}"
     about = {"key": job.key, "image": task.image, "attack": name}
     try:
         sample = bench.sample(task.dataset, task.position)
@@ -144,7 +146,8 @@ def _score(
         "dataset": task.dataset, "image": task.image, "attack": label, "surrogate": surrogate, "adaptive": adaptive,
         "target": task.model, "defence": job.defence, "made": job.key,
     }  # fmt: skip
-    name = f"{task.image}: {label} → {task.model}"
+    behind_it = "" if job.defence == NO_DEFENCE else f" behind {job.defence}"
+    name = f"{task.image}: {label} → {task.model}{behind_it}"
     try:
         if job.error is not None:
             raise PhotoError(job.error)
