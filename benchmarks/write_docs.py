@@ -3,7 +3,7 @@
     python -m benchmarks.write_docs [--runs runs]
 
 Reads ``RUNS/sa1b/results.json`` and ``RUNS/demo/results.json`` (written by ``segrobust attack``; the commands are in
-the documents), ``RUNS/gradient_cost.txt`` and
+the documents), ``RUNS/PLAN/results.json`` of the plans that ship (by ``segrobust run``), ``RUNS/gradient_cost.txt`` and
 ``RUNS/guide.txt`` (the benchmarks' output) and the scores in the embedded models' ``card.json`` (training/score.py).
 Copies the README's picture, and replaces what stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in
 README.md, docs/benchmarks.md and the model cards; docs/models.md is write_models.py's and
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import write_attacks, write_models
+from benchmarks.plan_tables import plan_section
 
 from segrobust.models.presence import where
 from segrobust.models.table import ENTRIES
@@ -25,6 +26,7 @@ from segrobust.report.tables import markdown_table, results_text
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "chelsea.png"
+PLANS = ("paper-white-box", "paper-ablation", "paper-transfer", "datasets", "defences")
 
 
 def replace(document: Path, name: str, text: str) -> None:
@@ -46,6 +48,14 @@ def run_text(folder: Path) -> str:
     grid = f"segment everything with {run['everything']['points_per_side']} points per side"
     weights = f"weights sha256 {run['model_sha256'][:12]}"
     return f"{results_text(results)}\n\n{circumstances(run)}; {grid}; {weights}."
+
+
+def plan_text(folder: Path) -> str:
+    """The tables of a plan's run."""
+    results = json.loads((folder / "results.json").read_text())
+    if results["failures"]:
+        raise SystemExit(f"{folder} has failures; a published table may not")
+    return plan_section(results)
 
 
 def circumstances(run: dict[str, Any]) -> str:
@@ -74,6 +84,7 @@ def main() -> None:
     for document, name, make in (
         ("docs/benchmarks.md", "sa1b", run_text),
         ("README.md", "demo", run_text),
+        *(("docs/benchmarks.md", plan, plan_text) for plan in PLANS),
     ):
         if (args.runs / name / "results.json").exists():
             replace(ROOT / document, name, make(args.runs / name))

@@ -1,0 +1,91 @@
+"""Tables of a plan's run for the documents: mIoU by attack and target, and paired differences from the headline."""
+
+from typing import Any
+
+from segrobust.report.story import findings_lines
+from segrobust.report.tables import markdown_table
+
+Cell = dict[str, Any]
+
+
+def plan_section(results: dict[str, Any]) -> str:
+    """What a plan found: for each data set and protocol one table, then the checks and the circumstances.
+
+    Args:
+        results: ``results.json`` of a plan, without failures.
+    """
+    facts = results["facts"]
+    parts = [f"```\n{facts['command']}\n```", _about(results)]
+    for dataset, protocol, defence in dict.fromkeys(
+        (cell["dataset"], cell["protocol"], cell["defence"]) for cell in results["cells"]
+    ):
+        cells = [
+            cell for cell in results["cells"]
+            if (cell["dataset"], cell["protocol"], cell["defence"]) == (dataset, protocol, defence)
+        ]  # fmt: skip
+        photos = max(cell["photos"] for cell in cells)
+        shield = "" if defence == "none" else f", defence {defence}"
+        parts.append(f"{dataset}, protocol {protocol}{shield} ({photos} photos)")
+        parts.append(_table(results, cells))
+    if lines := findings_lines(results):
+        parts.append("What the checks say:")
+        parts.append("\n".join(line if line.startswith("- ") else f"- {line}" for line in lines))
+    return "\n\n".join(parts)
+
+
+def _table(results: dict[str, Any], cells: list[Cell]) -> str:
+    targets = list(dict.fromkeys(cell["target"] for cell in cells))
+    prompts = "all" in cells[0]
+    header = ["attack", "made on"]
+    for target in targets:
+        header += [f"{target}: {'mIoU' if prompts else 'matched mIoU'} ↑", f"minus {results['facts']['attacks'][0]}"]
+        header += ["points / boxes", "ASR@50 ↓"] if prompts else []
+    rows: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        name = cell["attack"] + (" (knows the defence)" if cell["adaptive"] else "")
+        row = rows.setdefault((name, cell["surrogate"] or "–"), [name, cell["surrogate"] or "–"])
+        row += _values(results, cell, prompts)
+    return markdown_table(header, list(rows.values()))
+
+
+def _values(results: dict[str, Any], cell: Cell, prompts: bool) -> list[str]:
+    place = results["cells"].index(cell)
+    score = cell["all"]["miou"] if prompts else cell["everything"]["matched_miou"]
+    mark = " †" if cell["white_box"] else ""
+    paired = [d["score"] for d in results["differences"] if d["cell"] == place and d["kind"] == "headline"]
+    values = [_interval(score) + mark, _interval(paired[0], sign=True) if paired else "–"]
+    if prompts:
+        values.append(f"{_number(cell['points']['miou']['value'])} / {_number(cell['boxes']['miou']['value'])}")
+        asr = cell["all"]["asr50"]["value"]
+        values.append("–" if asr is None else f"{100 * asr:.1f} %")
+    return values
+
+
+def _interval(found: Cell, *, sign: bool = False) -> str:
+    if found["value"] is None:
+        return "–"
+    mark = "+" if sign else ""
+    value = f"{found['value']:{mark}.3f}"
+    return value if found["low"] is None else f"{value} [{found['low']:{mark}.3f}, {found['high']:{mark}.3f}]"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _about(results: dict[str, Any]) -> str:
+    facts = results["facts"]
+    how = facts["protocol"]
+    budget = next(cell["epsilon"] for cell in results["cells"] if cell["attack"] == facts["attacks"][0])
+    weights = "; ".join(
+        f"{name} {model['sha256'][:12]}" + (f" ({model['licence']})" if model["licence"] else "")
+        for name, model in facts["models"].items()
+    )
+    data = "; ".join(f"{name}: {about['photos']} photos, {about['terms']}" for name, about in facts["datasets"].items())
+    versions = ", ".join(f"{name} {value}" for name, value in facts["versions"].items() if value is not None)
+    return (
+        f"† white box. Budget in the attack's name, otherwise {budget}; perturbation {how['perturbation']}; first "
+        f"{how['masks']} masks, {how['points']} points and {how['boxes']} boxes each, rule {how['multimask']}; prompts "
+        f"of protocol clean from {how['prompts_from']}; seed {facts['seed']}. In brackets 95 % intervals over photos; "
+        f"differences are paired.\n\nWeights: {weights}. Data: {data}. {versions}."
+    )
