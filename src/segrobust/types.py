@@ -340,6 +340,7 @@ class AttackResult:
         guide: the guide picture it used, if any.
         notes: conditions worth a line in the record.
         settings: everything the recipe was made of, as plain values.
+        queries: how often the target was asked, by attacks that only ask.
     """
 
     image: Image
@@ -354,3 +355,4 @@ class AttackResult:
     guide: Pixels | None = None
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    queries: int = 0

@@ -10,7 +10,8 @@ from runs import make_photo, segrobust
 
 REFUSED = (
     "gives no gradients, so it cannot be attacked directly; "
-    "attack a surrogate such as 'nano' and score the saved photos on this model\n"
+    "use an attack that only asks it ('square'), "
+    "or attack a surrogate such as 'nano' and score the saved photos on this model\n"
 )
 
 

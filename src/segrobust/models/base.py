@@ -299,7 +299,8 @@ def require_white_box(segmenter: Segmenter) -> WhiteBox:
     if not segmenter.capabilities.gradient or not isinstance(segmenter, WhiteBox):
         raise CapabilityError(
             f"model {segmenter.name!r} gives no gradients, so it cannot be attacked directly; "
-            "attack a surrogate such as 'nano' and score the saved photos on this model"
+            "use an attack that only asks it ('square'), "
+            "or attack a surrogate such as 'nano' and score the saved photos on this model"
         )
     return segmenter
 
