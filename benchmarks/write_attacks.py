@@ -62,6 +62,8 @@ def _short(value: Any) -> str:
 
 def gradients(recipe: Recipe) -> int:
     """Encoder gradients that a recipe takes for a photo, with its own numbers."""
+    if not recipe.steps:
+        return 0
     try:
         return attack(StandIn(), photo(), recipe, clean_masks=masks()).encoder_backward
     except CapabilityError:  # needs a prompt encoder of SAM's kind; no such goal asks for gradients of its own

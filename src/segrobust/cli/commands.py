@@ -61,7 +61,7 @@ def _resolve(
         values["photos"] = [str(p) for p in photos]
     if not values.get("photos"):
         raise UsageError("no photos: name files or folders, e.g. 'segrobust attack examples'")
-    changed = dict(values.get("parameters", {})) | dict(_parameter(text) for text in parameters)
+    changed = dict(values.get("parameters", {})) | dict(parameter(text) for text in parameters)
     if steps is not None:
         changed["steps"] = steps
     values["parameters"] = changed
@@ -70,7 +70,7 @@ def _resolve(
     return parse_config(values, "command line")  # what the file holds was checked when it was read
 
 
-def _parameter(text: str) -> tuple[str, float | int | str]:
+def parameter(text: str) -> tuple[str, float | int | str]:
     """``key=value``; the value may be a number or a fraction such as 2/255."""
     key, equals, value = text.partition("=")
     if not equals or not key or not value:

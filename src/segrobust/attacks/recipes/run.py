@@ -9,7 +9,10 @@ from torch import Tensor
 
 from segrobust.attacks.budget import Box
 from segrobust.attacks.loop import Progress, Trace, descend
+from segrobust.attacks.queries.goal import LoseTheAnswers
 from segrobust.attacks.recipes.base import Recipe, settings_of
+from segrobust.attacks.recipes.blind import Blind
+from segrobust.attacks.recipes.starts import start_of
 from segrobust.attacks.recipes.table import make_recipe
 from segrobust.attacks.region import Where, region_mask
 from segrobust.attacks.saving import round_into_budget, round_to_8_bits
@@ -39,7 +42,7 @@ def attack(
     """Attack one photo.
 
     Args:
-        segmenter: a white box.
+        segmenter: a white box; for recipes that ask, and for noise, anything that answers prompts.
         image: the photo, original resolution.
         recipe: a name from ``RECIPES`` or a ``Recipe``.
         budget: L-infinity, written ``8/255``, or another norm, see ``Budget``.
@@ -58,7 +61,7 @@ def attack(
 
     Raises:
         UsageError: unknown recipe, parameter or protocol.
-        CapabilityError: the segmenter gives no gradients.
+        CapabilityError: the segmenter gives no gradients, and the recipe needs them.
         GradientError: the gradient vanished or is not finite.
     """
     if isinstance(recipe, Recipe) and overrides:
@@ -66,8 +69,12 @@ def attack(
     limit = Budget.parse(budget)
     _check(limit, protocol, where)
     chosen = make_recipe(recipe, **overrides) if isinstance(recipe, str) else recipe
-    white = require_white_box(segmenter)
     begin = time.perf_counter()
+    if chosen.blind and (chosen.steps or not segmenter.capabilities.gradient):
+        if protocol == "paper":
+            raise UsageError(f"protocol paper is of a model's resolution, unknown to {chosen.name!r}; use strict")
+        return _attack_blindly(Blind(segmenter, image, chosen, limit, seed, where, progress), begin)
+    white = require_white_box(segmenter)
     source = to_tensor(image.pixels, white.device)[None]
     if protocol == "paper":  # from here on the photo is the resized one
         source = white.resize(source)
@@ -93,6 +100,24 @@ def attack(
     )
 
 
+def _attack_blindly(blind: Blind, begin: float) -> AttackResult:
+    pixels = blind.run()
+    return AttackResult(
+        image=Image(pixels, name=blind.image.name),
+        attack=blind.recipe.name,
+        protocol="strict",
+        budget=blind.budget,
+        seed=blind.seed,
+        loss=tuple(blind.trace.loss),
+        encoder_forward=blind.trace.encoder_forward,
+        encoder_backward=blind.trace.encoder_backward,
+        seconds=time.perf_counter() - begin,
+        notes=tuple(blind.notes),
+        settings=settings_of(blind.recipe),
+        queries=blind.queries,
+    )
+
+
 def _check(budget: Budget, protocol: Protocol, where: Where | None) -> None:
     if protocol not in ("strict", "paper"):
         raise UsageError(f"protocol {protocol!r} is not one of strict, paper")
@@ -110,11 +135,8 @@ def _optimise(
     source = scene.source
     where = None if scene.where is None else torch.from_numpy(np.ascontiguousarray(scene.where)).to(source.device)
     box = Box.around(source, scene.budget, where)
-    unit = 2 * torch.rand(source.shape, generator=scene.torch_stream("start")) - 1
-    if recipe.start == "corners":
-        unit = torch.where(unit < 0, -1.0, 1.0)
-    start = source + box.drift(source, scene.budget, unit, recipe.reach)
-    if recipe.steps == 0:
+    start = start_of(recipe, source, box, scene.budget, scene.torch_stream("start"))
+    if recipe.steps == 0 or isinstance(recipe.goal, LoseTheAnswers):
         return box.project_(start), Trace()
     objective = recipe.goal(scene)
     final, trace = descend(

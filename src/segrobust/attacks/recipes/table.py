@@ -3,18 +3,31 @@
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from segrobust.attacks.recipes.answers import ANSWERS
 from segrobust.attacks.recipes.base import Recipe
 from segrobust.attacks.recipes.features import FEATURES
 from segrobust.attacks.recipes.inputs import INPUTS
 from segrobust.attacks.recipes.neighbours import NEIGHBOURS
+from segrobust.attacks.recipes.queries import QUERIES
 from segrobust.attacks.recipes.rga import RGA
 from segrobust.attacks.recipes.steps import STEPS
+from segrobust.attacks.recipes.universal import UNIVERSAL
 from segrobust.errors import UsageError
 
-RECIPES: Mapping[str, Callable[..., Recipe]] = {**RGA, **STEPS, **NEIGHBOURS, **INPUTS, **FEATURES, **ANSWERS}
+R = TypeVar("R")
+
+RECIPES: Mapping[str, Callable[..., Recipe]] = {
+    **RGA,
+    **STEPS,
+    **NEIGHBOURS,
+    **INPUTS,
+    **FEATURES,
+    **ANSWERS,
+    **UNIVERSAL,
+    **QUERIES,
+}
 """What each makes can be changed by its parameters; those of a ``partial`` are what it is defined by."""
 
 
@@ -24,17 +37,35 @@ def make_recipe(name: str, **overrides: Any) -> Recipe:
     Raises:
         UsageError: unknown name or parameter, or a value outside its range.
     """
-    if name not in RECIPES:
-        close = get_close_matches(name, RECIPES, n=1, cutoff=0.5)
+    return make_from(RECIPES, name, "attack", "see 'segrobust ls attacks'", overrides)
+
+
+def make_from(
+    table: Mapping[str, Callable[..., R]], name: str, what: str, where: str, overrides: Mapping[str, Any]
+) -> R:
+    """What a table makes of a name and some changed parameters.
+
+    Args:
+        table: names to functions.
+        name: one of them.
+        what: what the table holds, for the error.
+        where: where its names are listed, likewise.
+        overrides: the parameters.
+
+    Raises:
+        UsageError: unknown name or parameter, or a value outside its range.
+    """
+    if name not in table:
+        close = get_close_matches(name, table, n=1, cutoff=0.5)
         advice = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"unknown attack {name!r}{advice} (see 'segrobust ls attacks')")
-    allowed = set(inspect.signature(RECIPES[name]).parameters) - {"name"}
+        raise UsageError(f"unknown {what} {name!r}{advice} ({where})")
+    allowed = set(inspect.signature(table[name]).parameters) - {"name"}
     for key in overrides:
         if key not in allowed:
             close = get_close_matches(key, allowed, n=1, cutoff=0.4)
             advice = f"; did you mean {close[0]!r}?" if close else ""
-            raise UsageError(f"attack {name!r} has no parameter {key!r}{advice}")
+            raise UsageError(f"{what} {name!r} has no parameter {key!r}{advice}")
     try:
-        return RECIPES[name](**overrides)
+        return table[name](**overrides)
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from None
