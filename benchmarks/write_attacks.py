@@ -78,7 +78,7 @@ def attacks_table() -> str:
     for name in RECIPES:
         recipe = make_recipe(name)
         views = [part(view) for view in (*recipe.pixel_views, *recipe.input_views)]
-        needs = ["gradient", *recipe.goal.needs] if recipe.steps else []
+        needs = [*([] if recipe.blind else ["gradient"]), *(recipe.goal.needs if recipe.steps else ())]
         rows.append(
             [
                 f"`{name}`",

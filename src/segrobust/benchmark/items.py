@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from segrobust.attacks.recipes import attack
+from segrobust.attacks.region import parse_region
 from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.folder import Record, RunFolder, write_json
 from segrobust.benchmark.records import attack_fields, score_fields
@@ -14,7 +15,7 @@ from segrobust.evaluation.evaluate import CleanSide, PromptSettings, Scores, cle
 from segrobust.evaluation.prompts import prompts_to_json
 from segrobust.io.images import read_image, write_png
 from segrobust.io.sa1b import read_sa1b, write_sa1b
-from segrobust.models.base import EverythingSettings, WhiteBox
+from segrobust.models.base import EverythingSettings, Segmenter
 from segrobust.types import AttackResult, Image, Masks
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Bench:
 
     config: RunConfig
     folder: RunFolder
-    model: WhiteBox
+    model: Segmenter
     everything: EverythingSettings
     listener: Listener
 
@@ -119,6 +120,7 @@ def _attack(bench: Bench, clean: CleanSide, row: str) -> AttackResult:
         budget=config.eps,
         protocol=config.protocol,
         seed=config.seed,
+        where=None if config.within is None else parse_region(config.within).of(clean.image),
         clean_masks=clean.masks,
         progress=bench.listener.step,
     )

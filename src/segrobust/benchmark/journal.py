@@ -60,7 +60,8 @@ def write_circumstances(bench: Bench, command: Sequence[str]) -> None:
             was begun with, so half of the numbers would be of one kind and half of another.
     """
     about = {"model_sha256": bench.model_sha256, "everything": dataclasses.asdict(bench.everything)}
-    write_journal(bench.folder.root, bench.config, str(bench.model.device), about, command)
+    device = str(getattr(bench.model, "device", "its own"))  # a black box does not say
+    write_journal(bench.folder.root, bench.config, device, about, command)
 
 
 def write_journal(

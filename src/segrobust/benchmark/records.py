@@ -34,6 +34,7 @@ def base_record(config: RunConfig, model_sha256: str, stem: str, path: str, imag
         "model_sha256": model_sha256,
         "protocol": protocol,
         "epsilon": config.eps,
+        "within": config.within,
         "seed": config.seed,
     }
 
@@ -72,10 +73,11 @@ def score_fields(scores: Scores) -> Record:
 def attack_fields(result: AttackResult | None) -> Record:
     """What the attack cost and how it went; nothing for the clean row."""
     if result is None:
-        return {"encoder_forward": 0, "encoder_backward": 0, "seconds": 0.0, "notes": []}
+        return {"encoder_forward": 0, "encoder_backward": 0, "queries": 0, "seconds": 0.0, "notes": []}
     return {
         "encoder_forward": result.encoder_forward,
         "encoder_backward": result.encoder_backward,
+        "queries": result.queries,
         "seconds": round(result.seconds, 3),
         "loss_first": number(result.loss[0]) if result.loss else None,
         "loss_last": number(result.loss[-1]) if result.loss else None,

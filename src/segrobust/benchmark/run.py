@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from segrobust.attacks.region import parse_region
 from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.folder import Record, RunFolder, open_folder, write_json
 from segrobust.benchmark.items import Bench, Listener, prepare, run_item
@@ -38,13 +39,17 @@ def run(config: RunConfig, out: Path, listener: Listener, command: Sequence[str]
     Raises:
         UsageError: no photos, or the folder belongs to something else.
         MissingError: the model cannot be loaded, or the folder not be written.
-        CapabilityError: it gives no gradients.
+        CapabilityError: it gives no gradients, and an attack needs them.
     """
     photos = find_photos([Path(p) for p in config.photos])
     names = _names(photos, config.rows())
-    model = require_white_box(load(config.model, **config.loading()))
-    if config.max_memory is not None:
-        model.views_at_a_time(1)  # a limit that nothing fits into is told now, not after the first photo's clean side
+    model = load(config.model, **config.loading())
+    if not all(config.recipe(row).blind for row in config.rows() if row != "clean"):
+        require_white_box(model)
+    if config.within is not None:
+        parse_region(config.within).check()
+    if config.max_memory is not None:  # a limit that nothing fits into is told now, not after the first clean side
+        require_white_box(model).views_at_a_time(1)
     folder = open_folder(out, config)
     everything = model.everything
     if config.points_per_side is not None:

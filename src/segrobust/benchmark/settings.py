@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeGuard, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from segrobust.attacks.recipes import RECIPES, Recipe, make_recipe
+from segrobust.attacks.region import parse_region
 from segrobust.errors import SegrobustError, UsageError
 from segrobust.models.options import parse_memory
 from segrobust.types import Budget
@@ -48,6 +49,7 @@ class Settings(BaseModel):
             control (the weight of ``rga-untargeted``) is not changed.
         protocol: ``strict`` or ``paper``.
         eps: the budget, written ``8/255``.
+        within: the only region that may be changed, see ``attacks.region.parse_region`` (None: everywhere).
         seed: of every random number.
         device: see ``models.load``.
         dtype: see ``models.load``.
@@ -65,6 +67,7 @@ class Settings(BaseModel):
     parameters: dict[str, float | int | str] = {}
     protocol: Literal["strict", "paper"] = "strict"
     eps: str = "8/255"
+    within: str | None = None
     seed: int = 0
     device: str = "auto"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -78,6 +81,15 @@ class Settings(BaseModel):
     @classmethod
     def _budget(cls, value: object) -> str:
         return str(as_value_error(partial(Budget.parse, str(value))))  # str: YAML reads 0.03 as a number
+
+    @field_validator("within")
+    @classmethod
+    def _region(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            as_value_error(partial(parse_region, value))
+            if info.data.get("protocol") == "paper":
+                raise ValueError("protocol paper knows no region; leave out within, or use protocol strict")
+        return value
 
     @field_validator("max_memory", mode="before")
     @classmethod
@@ -103,13 +115,13 @@ class Settings(BaseModel):
         for key, value in self.parameters.items():
             takers = [name for name in self.attacks if key in _free_parameters(name)]
             if takers:
-                _check_kind(key, value, _free_parameters(takers[0])[key])
+                check_kind(key, value, _free_parameters(takers[0])[key])
             elif key in _fixed_parameters(self.attacks[0]):
                 raise ValueError(f"attack {self.attacks[0]!r} has its own {key}, which cannot be changed")
             else:
                 as_value_error(partial(make_recipe, self.attacks[0], **{key: value}))
         for name in self.attacks:
-            as_value_error(partial(self.recipe, name))
+            as_value_error(partial(self._check_recipe, name))
         return self
 
     @classmethod
@@ -121,6 +133,9 @@ class Settings(BaseModel):
         """The recipe of a row, with those of the changed parameters that it has."""
         free = _free_parameters(name)
         return make_recipe(name, **{key: value for key, value in self.parameters.items() if key in free})
+
+    def _check_recipe(self, name: str) -> None:
+        self.recipe(name).require_ready()
 
     def rows(self) -> tuple[str, ...]:
         """The rows of the table: the clean photo, the noise baseline, then the attacks."""
@@ -160,7 +175,12 @@ def _free_parameters(name: str) -> dict[str, Any]:
     return {key: p.default for key, p in signature.parameters.items() if key not in fixed}
 
 
-def _check_kind(key: str, value: object, default: object) -> None:
+def check_kind(key: str, value: object, default: object) -> None:
+    """Refuse a parameter's value that is not of the kind of its default.
+
+    Raises:
+        ValueError: with what it should be.
+    """
     wanted: tuple[type, ...] = (int, float) if isinstance(default, float) else (type(default),)
     if type(value) not in wanted or (isinstance(value, float) and not math.isfinite(value)):
         kind = {int: "a whole number", float: "a number", str: "a name"}[type(default)]

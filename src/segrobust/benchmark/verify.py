@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segrobust.attacks.recipes import settings_of
+from segrobust.attacks.region import parse_region, region_mask
 from segrobust.attacks.saving import within
 from segrobust.benchmark.config import RunConfig
 from segrobust.benchmark.folder import Record, RunFolder, existing_folder
@@ -29,9 +30,9 @@ def verify(root: Path, *, tolerance: float = 1e-6, on_record: Callable[[str], No
     """Every difference between a run folder's records and its files; empty when there is none.
 
     Checked: the originals and adversarial photos are the recorded ones (sha256), and so are the weights; the budget
-    holds between the photos (protocol ``strict``); every score and mask measured again from the files and the prompt
-    manifest equals the record; the records are of this configuration; ``results.json`` follows from them; no record
-    is missing, and no adversarial photo is without one.
+    holds between the photos (protocol ``strict``), and outside the region they are equal; every score and mask
+    measured again from the files and the prompt manifest equals the record; the records are of this configuration;
+    ``results.json`` follows from them; no record is missing, and no adversarial photo is without one.
 
     Args:
         root: the run folder.
@@ -138,7 +139,16 @@ def _check_record(
     if config.protocol == "strict" and not within(clean.image.pixels, scored.pixels, budget):
         allowed = f"{budget.levels}/255" if budget.norm == "linf" else str(budget)
         problems.append(f"the budget is broken: max |difference| is {scores.max_linf_255}/255, allowed {allowed}")
-    return problems
+    return problems + _check_region(config, model, clean.image, scored)
+
+
+def _check_region(config: RunConfig, model: Segmenter, original: Image, scored: Image) -> list[str]:
+    """Whether the photo is the original outside the region that the run was limited to."""
+    if config.within is None:
+        return []
+    region = region_mask(model, original, parse_region(config.within).of(original))
+    outside = int(((scored.pixels != original.pixels).any(axis=2) & ~region).sum())
+    return [f"{outside} pixels outside {config.within} are not the original's"] if outside else []
 
 
 def differences(measured: Any, recorded: Any, tolerance: float, name: str = "") -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from segrobust import __version__
-from segrobust.cli import commands, datasets, models, plans
+from segrobust.cli import commands, datasets, models, plans, universal
 from segrobust.cli.aloud import say_warnings_of_models
 from segrobust.errors import SegrobustError
 
@@ -33,6 +33,7 @@ listing = typer.Typer(help="List what there is.", invoke_without_command=True, r
 app.add_typer(listing, name="ls")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(universal.app, name="universal")
 
 
 def _print_version(wanted: bool) -> None:
@@ -107,6 +108,10 @@ def attack(
     attacks: Annotated[
         list[str] | None, typer.Option("--attack", help="Recipe (segrobust ls attacks); repeatable. [rga]")
     ] = None,
+    pattern: Annotated[
+        Path | None,
+        typer.Option("--universal", help="Also, or only, a perturbation made by segrobust universal train."),
+    ] = None,
     controls: Annotated[
         bool, typer.Option("--controls", help="Also run the controls: untargeted (lambda = 0), and random cells.")
     ] = False,
@@ -115,6 +120,10 @@ def attack(
         typer.Option(help="strict: budget on the original pixels. paper: at the model's resolution. [strict]"),
     ] = None,
     eps: Annotated[str | None, typer.Option(help="Largest change of a pixel, e.g. 8/255 or 8px. [8/255]")] = None,
+    within: Annotated[
+        str | None,
+        typer.Option(help="Change only a region: box:x1,y1,x2,y2, click:x,y or mask:FILE.png. [everywhere]"),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Gradient steps. [40]")] = None,
     parameters: Annotated[
         list[str] | None,
@@ -139,12 +148,15 @@ def attack(
     progress: Annotated[bool, typer.Option(help="Show a progress bar on stderr.")] = True,
 ) -> None:
     """See ``segrobust attack --help``."""
+    if pattern is not None:
+        attacks, parameters = [*(attacks or ()), "universal"], [*(parameters or ()), f"file={pattern}"]
     flags = {
         "model": model,
         "checkpoint": checkpoint,
         "attacks": attacks,
         "protocol": protocol,
         "eps": eps,
+        "within": within,
         "seed": seed,
         "device": device,
         "dtype": dtype,

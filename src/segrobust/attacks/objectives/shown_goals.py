@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
 from segrobust.attacks.objectives.mask_goals import MaskGoal, clean_answers, in_source
 from segrobust.attacks.objectives.masks import Shown, moved, on_logits
+from segrobust.attacks.region import mask_from_file
 from segrobust.attacks.scene import Scene
 from segrobust.attacks.seen import Objective
-from segrobust.errors import UsageError
-from segrobust.io.images import read_image
 from segrobust.types import Bools, Prompts
 
 
@@ -83,13 +81,7 @@ def read_mask(path: str, scene: Scene) -> Bools:
     Raises:
         UsageError: it has another size than the photo, or is black.
     """
-    picture = read_image(Path(path))
-    if picture.size != scene.image.size:
-        raise UsageError(f"{path}: the mask has size {picture.size}, the photo {scene.image.size}")
-    mask: Bools = np.asarray(picture.pixels.any(axis=2))
-    if not mask.any():
-        raise UsageError(f"{path}: the mask is black; white pixels are its inside")
-    return mask
+    return mask_from_file(Path(path), scene.image)
 
 
 def other_mask(scene: Scene, prompts: Prompts) -> Bools:

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 from segrobust.attacks.queries.counting import Counted
@@ -40,14 +41,14 @@ class Asked(Probe):
         self.pixels: Pixels = image.pixels
 
     def __call__(self, image: Tensor) -> tuple[float, Tensor]:
-        """The prior's loss and gradient; no query.
+        """The prior's loss and gradient, nothing where nothing is left to lose; no query.
 
         Raises:
             CapabilityError: there is no prior.
         """
         if self.prior is None:
             raise CapabilityError(f"model {self.target.name!r} is only asked for masks; it gives no gradients")
-        return self.prior(image)
+        return self.prior(image) if self.best > 0 else (0.0, torch.zeros_like(image))
 
     def loss(self, image: Tensor) -> float:
         """One query; none where nothing is left to lose, or no query may be made: that image is no better."""

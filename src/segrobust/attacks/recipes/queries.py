@@ -50,10 +50,10 @@ def square_prior(
 ) -> Recipe:
     """Square attack that knows a similar model: it starts where that one fails, and fills squares with its gradient.
 
-    Source: ours, after the transfer priors of Cheng et al., NeurIPS 2019 (arXiv 1906.06919). ``walk`` sign steps on
-    ``objective`` of the ``surrogate`` come first; then a share ``trust`` of the squares takes the signs of the
-    surrogate's gradient, which is asked for again after ``renew`` queries. With ``photo`` (an attacked photo, or a
-    folder of them named after their photos) it is the way there that is followed, and no surrogate is loaded.
+    Source: ours, after the transfer priors of Cheng et al., NeurIPS 2019 (arXiv 1906.06919).
+    First come ``walk`` sign steps on ``objective`` of the ``surrogate``; then a share ``trust`` of the squares takes
+    the signs of the surrogate's gradient, which is asked for again after ``renew`` queries. With ``photo`` (an attacked
+    photo, or a folder of them named after their photos) it is the way there that is followed; no surrogate is loaded.
     Defaults: the rest as ``square``.
     """
     prior = SavedPhoto(photo) if photo else Surrogate(surrogate, objective)

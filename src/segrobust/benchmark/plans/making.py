@@ -141,10 +141,10 @@ def attack_part(result: AttackResult, notes: list[str]) -> Record:
     """How the attack went; no seconds, which are never the same twice."""
     return {
         "loss": [number(loss) for loss in result.loss],
-        "gradient_zero": getattr(result, "gradient_zero", 0),
         "encoder_forward": result.encoder_forward,
         "encoder_backward": result.encoder_backward,
+        "queries": result.queries,
         "settings": dict(result.settings),
         "notes": [*result.notes, *notes],
-        "float_to_8bit": None,
+        "float_to_8bit": None if result.float_to_8bit is None else number(result.float_to_8bit),
     }
