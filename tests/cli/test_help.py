@@ -32,6 +32,7 @@ def test_version_and_lists(cli: Cli) -> None:
 
 HELPED = [[], ["attack"], ["verify"], ["ls"], ["ls", "models"], ["ls", "attacks"], ["show"], ["doctor"]]
 HELPED += [["ls", "datasets"], ["datasets"], ["datasets", "check"]]
+HELPED += [["universal"], ["universal", "train"]]
 HELPED += [["models"], *(["models", what] for what in ("download", "verify", "path", "convert"))]
 
 

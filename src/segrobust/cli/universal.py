@@ -107,10 +107,11 @@ def train_on(wanted: Training, progress: bool) -> int:
     from segrobust.attacks.universal.album import Shelf
     from segrobust.attacks.universal.files import SUFFIX, save_universal
     from segrobust.attacks.universal.recipe import make_universal
-    from segrobust.attacks.universal.training import train_universal
+    from segrobust.attacks.universal.training import train_universal, training_budget
     from segrobust.models import load
 
     recipe = make_universal(wanted.recipe, **_parameters(wanted))
+    budget = training_budget(recipe, wanted.eps)
     out = wanted.out or Path("runs") / f"{Path(wanted.model).name}-{wanted.recipe}{SUFFIX}"
     if out.suffix != SUFFIX:
         raise UsageError(f"a universal perturbation is a {SUFFIX} file, got {str(out)!r}")
@@ -119,7 +120,7 @@ def train_on(wanted: Training, progress: bool) -> int:
     readers, left_out = _photos(wanted)
     model = load(wanted.model, **wanted.loading)
     with _shown(progress) as listener:
-        trained = train_universal(model, Shelf(readers), recipe, budget=wanted.eps, seed=wanted.seed, progress=listener)
+        trained = train_universal(model, Shelf(readers), recipe, budget=budget, seed=wanted.seed, progress=listener)
     about = {"segrobust": __version__, "command": ["segrobust", *sys.argv[1:]], "left_out": left_out}
     save_universal(out, type(trained)(trained.pattern, trained.epsilon, trained.fit, {**trained.card, **about}))
     loss, gradients = trained.card["loss"], trained.card["encoder_backward"]

@@ -113,8 +113,9 @@ def train_universal(
     if isinstance(recipe, UniversalRecipe) and overrides:
         raise UsageError(f"parameters {', '.join(overrides)} go with a recipe's name, not with a UniversalRecipe")
     chosen = make_universal(recipe, **overrides) if isinstance(recipe, str) else recipe
-    limit = Budget.parse(chosen.epsilon if budget is None else budget)
-    _check(limit, photos)
+    limit = training_budget(chosen, budget)
+    if not len(photos):
+        raise UsageError("a universal perturbation is trained on photos; got none")
     white = require_white_box(segmenter)
     white = white if chosen.normalised else Unnormalised(white)
     begin = time.perf_counter()
@@ -142,13 +143,18 @@ def train_universal(
     return Universal(pattern, str(limit), fit, card)
 
 
-def _check(budget: Budget, photos: Sequence[Image]) -> None:
-    if budget.norm != "linf":
-        raise UsageError(f"a universal perturbation is trained under L-infinity, written 8/255; got {budget}")
-    if not budget.levels:
-        raise UsageError(f"epsilon {budget} is less than one level of an 8-bit pixel")
-    if not len(photos):
-        raise UsageError("a universal perturbation is trained on photos; got none")
+def training_budget(recipe: UniversalRecipe, budget: str | Budget | None) -> Budget:
+    """What a perturbation is trained with: the recipe's own budget if none is given.
+
+    Raises:
+        UsageError: another norm than L-infinity, or less than a level.
+    """
+    limit = Budget.parse(recipe.epsilon if budget is None else budget)
+    if limit.norm != "linf":
+        raise UsageError(f"a universal perturbation is trained under L-infinity, written 8/255; got {limit}")
+    if not limit.levels:
+        raise UsageError(f"epsilon {limit} is less than one level of an 8-bit pixel")
+    return limit
 
 
 def _optimise(
