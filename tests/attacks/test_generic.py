@@ -90,7 +90,8 @@ def test_the_same_seed_gives_the_same_photo(name):
     assert np.array_equal(first.image.pixels, again.image.pixels)
     assert first.loss == again.loss
     same = np.array_equal(first.image.pixels, other.image.pixels) and first.loss == other.loss
-    assert not same or make_recipe(name).reach == 0  # that start at the photo may draw in their goals alone
+    # Those that start at the photo may draw in their goals alone, and that of ``square-prior`` is soon reached.
+    assert not same or make_recipe(name).reach == 0 or name in QUERIES
     assert np.mean(first.image.pixels == in_parts.image.pixels) > 0.99
 
 

@@ -61,8 +61,8 @@ def test_the_flags_become_the_configuration(cli: Cli, tiny_model: Path, tmp_path
         "photos": ["a.png"], "model": str(tiny_model), "checkpoint": None,
         "attacks": ["rga", "rga-untargeted", "rga-random-cells"],
         "parameters": {"step_size": 1 / 255, "momentum": 0, "steps": 1}, "protocol": "paper", "eps": "4/255", "seed": 3,
-        "device": "cpu", "dtype": "float32", "autocast": "bfloat16", "max_memory": "60GiB", "compile": False,
-        "points_per_side": 1, "prompts": {"masks": 10, "points": 5, "boxes": 3},
+        "within": None, "device": "cpu", "dtype": "float32", "autocast": "bfloat16", "max_memory": "60GiB",
+        "compile": False, "points_per_side": 1, "prompts": {"masks": 10, "points": 5, "boxes": 3},
     }  # fmt: skip
     about = json.loads((tmp_path / "runs/tiny-rga/run.json").read_text())
     assert about["command"][0] == "segrobust"
