@@ -341,6 +341,8 @@ class AttackResult:
         notes: conditions worth a line in the record.
         settings: everything the recipe was made of, as plain values.
         queries: how often the target was asked, by attacks that only ask.
+        float_to_8bit: the share of what the steps gained, from the photo's own loss to the last image's, that saving
+            in 8 bits gave back; None where there is no gain to speak of.
     """
 
     image: Image
@@ -356,3 +358,4 @@ class AttackResult:
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     queries: int = 0
+    float_to_8bit: float | None = None

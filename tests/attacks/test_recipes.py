@@ -169,3 +169,12 @@ def test_an_embedding_that_ignores_the_photo_is_an_error_not_a_photo(photo, mask
 
     with pytest.raises(GradientError, match="zero everywhere"):
         attack(Constant(), photo, "rga", clean_masks=masks)
+
+
+def test_what_saving_gives_back_is_a_share_of_what_the_steps_gained():
+    grey = Image(np.full((8, 8, 3), 128, np.uint8), name="grey")
+    whole = attack(LinearSegmenter(), grey, "pgd", objective="l2", budget="3/255", steps=10, step_size=1 / 255)
+    half = attack(LinearSegmenter(), grey, "pgd", objective="l2", budget="2.5/255", steps=10, step_size=1 / 255)
+    assert whole.float_to_8bit == pytest.approx(0, abs=1e-4)
+    assert half.float_to_8bit == pytest.approx(1 - (2 / 2.5) ** 2, abs=1e-4)  # two and a half levels are saved as two
+    assert attack(LinearSegmenter(), grey, "noise").float_to_8bit is None

@@ -74,7 +74,6 @@ FIRES: list[tuple[str, str, Callable[[], list[Row]]]] = [
     ("budget-on-disk", "noise too", lambda: remade(healthy(), "noise", linf_255=9)),
     ("budget-on-disk", "L2", lambda: changed(healthy(), "rga", epsilon="l2:9.4")),
     ("budget-on-disk", "flat areas", lambda: remade(healthy(), "rga", inside=False)),
-    ("gradient-zero", "counted", lambda: remade(healthy(), "rga", gradient_zero=3)),
     ("gradient-zero", "constant", lambda: remade(healthy(), "rga", loss=[0.5, 0.5, 0.5])),
     ("gradient-zero", "refused", lambda: [*healthy(), failed("the gradient is zero everywhere")]),
     ("loss-not-falling", "rising", lambda: remade(healthy(), "rga", loss=[0.3, 0.5, 0.6])),

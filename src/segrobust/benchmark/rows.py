@@ -51,9 +51,9 @@ class Row:
             Of ``everything``: ``masks_clean``, ``masks_found``, ``matched_miou``, ``map``.
         made: how the photo was made, and what lies on disk; ``{}`` for the original. ``linf_255``, ``l2`` (of values
             in [0, 1]), ``psnr``, ``ssim``, ``bytes``, ``object`` (the saved photo's name in the run folder); ``loss``
-            (before each step, and at the end), ``gradient_zero`` (steps whose gradient was zero everywhere),
+            (before each step, and at the end),
             ``encoder_forward``, ``encoder_backward``, ``seconds``, ``settings``, ``notes``, ``float_to_8bit``
-            (relative change of the loss by rounding, or None).
+            (the share of the gain that saving gave back, or None).
     """
 
     dataset: str

@@ -91,7 +91,7 @@ def channels_first(output: Tensor, last: bool) -> Tensor:
     if output.ndim == 3:
         side = math.isqrt(output.shape[1])
         height = side if side * side == output.shape[1] else output.shape[1]
-        return output.transpose(1, 2).unflatten(2, (height, -1))
+        return output.transpose(1, 2).reshape(*output.shape[::2], height, -1)
     return output.permute(0, 3, 1, 2) if last else output
 
 

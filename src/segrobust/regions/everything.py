@@ -50,9 +50,9 @@ def segment_everything(segmenter: Segmenter, image: Image, settings: EverythingS
 
     Filters, boxes and stability are those of the full-resolution logits, as in the source. But there thousands of masks
     wait, compressed, for the NMS; here only their boxes do, and the points of those that stay are asked once more.
-    Masks are restored one at a time, only where they are (see ``models.windows``). So memory beyond the model is some planes
-    of the photo and the result. Where we differ from the source: empty masks are always dropped; the photo is resized
-    in float (see ``geometry``); asking again in another batch may move a logit by its float rounding.
+    Masks are restored one at a time, only where they are (see ``models.windows``). So memory beyond the model is some
+    planes of the photo and the result. Where we differ from the source: empty masks are always dropped; the photo is
+    resized in float (see ``geometry``); asking again in another batch may move a logit by its float rounding.
 
     Args:
         segmenter: any model that takes point prompts. One that finds all masks by itself does so, by its own rules. One

@@ -1,5 +1,6 @@
 """Run a recipe on a photo."""
 
+import math
 import time
 from typing import Any, Literal
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from segrobust.attacks.budget import Box
-from segrobust.attacks.loop import Progress, Trace, descend
+from segrobust.attacks.loop import Progress, Trace, Views, descend
 from segrobust.attacks.queries.goal import LoseTheAnswers
 from segrobust.attacks.recipes.base import Recipe, settings_of
 from segrobust.attacks.recipes.blind import Blind
@@ -17,6 +18,7 @@ from segrobust.attacks.recipes.table import make_recipe
 from segrobust.attacks.region import Where, region_mask
 from segrobust.attacks.saving import round_into_budget, round_to_8_bits
 from segrobust.attacks.scene import Scene
+from segrobust.attacks.seen import Objective
 from segrobust.errors import UsageError
 from segrobust.models.base import Segmenter, require_white_box
 from segrobust.models.geometry import resize, to_tensor
@@ -83,9 +85,11 @@ def attack(
     if region is not None:
         scene.notes.append(f"only {int(region.sum())} of {region.size} pixels may change")
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        final, trace = _optimise(scene, chosen, encoder_batch, progress)
+        final, trace, objective = _optimise(scene, chosen, encoder_batch, progress)
+        pixels = _pixels(final, scene, protocol)
+        given_back = None if objective is None else _given_back(scene, objective, pixels, trace.loss[-1])
     return AttackResult(
-        image=Image(_pixels(final, scene, protocol), name=image.name),
+        image=Image(pixels, name=image.name),
         attack=chosen.name,
         protocol=protocol,
         budget=limit,
@@ -97,6 +101,7 @@ def attack(
         guide=scene.guide,
         notes=tuple(scene.notes),
         settings=settings_of(chosen),
+        float_to_8bit=given_back,
     )
 
 
@@ -131,13 +136,13 @@ def _check(budget: Budget, protocol: Protocol, where: Where | None) -> None:
 
 def _optimise(
     scene: Scene, recipe: Recipe, encoder_batch: int | None, progress: Progress | None
-) -> tuple[Tensor, Trace]:
+) -> tuple[Tensor, Trace, Objective | None]:
     source = scene.source
     where = None if scene.where is None else torch.from_numpy(np.ascontiguousarray(scene.where)).to(source.device)
     box = Box.around(source, scene.budget, where)
     start = start_of(recipe, source, box, scene.budget, scene.torch_stream("start"))
     if recipe.steps == 0 or isinstance(recipe.goal, LoseTheAnswers):
-        return box.project_(start), Trace()
+        return box.project_(start), Trace(), None
     objective = recipe.goal(scene)
     final, trace = descend(
         scene.segmenter,
@@ -154,7 +159,20 @@ def _optimise(
     )
     trace.encoder_forward += scene.encoded
     trace.encoder_backward += scene.differentiated
-    return final, trace
+    return final, trace, objective
+
+
+def _given_back(scene: Scene, objective: Objective, saved: Pixels, reached: float) -> float | None:
+    """See ``AttackResult.float_to_8bit``. Two looks at plain images, not counted: they are no attack's cost."""
+    white, box = scene.segmenter, Box.around(scene.source, scene.budget)
+    view = Views(white, objective, (), (), scene.torch_stream("saved"), Trace(), box)
+    shown = to_tensor(saved, white.device)[None]
+    if shown.shape != scene.source.shape:  # protocol paper: the loss is that of the resized photo
+        shown = white.resize(shown)
+    before, after = view.loss(scene.source), view.loss(shown)
+    gain = before - reached
+    share = (after - reached) / gain if gain > 0 else math.nan
+    return share if math.isfinite(share) else None
 
 
 def _pixels(final: Tensor, scene: Scene, protocol: Protocol) -> Pixels:

@@ -74,12 +74,9 @@ def paper_space(table: Table, facts: Facts) -> Found:
 
 
 def gradient(table: Table, facts: Facts) -> Found:
-    """A gradient is zero, or the loss is the same in every step: the attack followed nothing."""
+    """A gradient is zero (such an attack fails), or the loss is the same in every step: the attack followed nothing."""
     for name, rows in made_once(table):
-        zero = [row.image for row in rows if row.made.get("gradient_zero")]
         flat = [row.image for row in rows if len(losses := _losses(row)) > 2 and len(set(losses)) == 1]
-        if zero:
-            yield f"zero gradients on {len(zero)} of {len(rows)} photos, e.g. {zero[0]}", name
         if flat:
             yield f"the loss never changed on {len(flat)} of {len(rows)} photos, e.g. {flat[0]}", name
     failed = {
