@@ -12,7 +12,7 @@ from segrobust.attacks.recipes import Recipe
 from segrobust.attacks.updates.base import State
 from segrobust.benchmark.plans.models import check_model, everything_of, load_model
 from segrobust.benchmark.plans.plan import Plan
-from segrobust.benchmark.plans.variants import Variant, shots
+from segrobust.benchmark.plans.variants import shots
 from segrobust.benchmark.rows import CLEAN, NO_DEFENCE
 from segrobust.defences.names import make_defence
 from segrobust.io.datasets import Dataset
@@ -91,7 +91,11 @@ def count_calls(plan: Plan, data: Mapping[str, Dataset]) -> Estimate:
     attacks = [shot for shot in every if shot.variant.recipe != CLEAN]
     for shot in attacks:
         if shot.surrogate is not None:
-            gradients[shot.surrogate] += _views(shot.variant) * _draws(shot.adaptive)
+            recipe = shot.variant.make()
+            if recipe.blind:  # it only asks, once for each of its steps
+                passes[shot.surrogate] += recipe.steps
+            else:
+                gradients[shot.surrogate] += _views(recipe) * _draws(shot.adaptive)
     for surrogate in plan.surrogates:
         needs = any("masks" in getattr(shot.variant.make().goal, "needs", ()) for shot in attacks)
         asked = plan.protocol("clean") is not None and surrogate == plan.prompt_source
@@ -109,9 +113,8 @@ def count_calls(plan: Plan, data: Mapping[str, Dataset]) -> Estimate:
     return Estimate(photos, photos * len(attacks), photos * scores, calls)
 
 
-def _views(variant: Variant) -> int:
+def _views(recipe: Recipe) -> int:
     """Images whose gradient an attack takes on a photo: steps, asked-for gradients a step, views of each."""
-    recipe = variant.make()
     views = 1
     for view in (*recipe.pixel_views, *recipe.input_views):
         views *= int(getattr(view, "copies", 1)) * int(getattr(view, "images", 1))
