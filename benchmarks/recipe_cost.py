@@ -81,8 +81,9 @@ def main() -> None:
     height, width = (int(part) for part in args.size.split("x"))
     photo = Image(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
     few, more = (int(part) for part in args.steps.split(","))
-    every = {name: make_recipe(name) for name in RECIPES}
-    names = args.only.split(",") if args.only else [name for name, recipe in every.items() if recipe.steps > 1 and not recipe.blind]
+    made = [(name, make_recipe(name)) for name in RECIPES]
+    every = [name for name, recipe in made if recipe.steps > 1 and not recipe.blind]
+    names = args.only.split(",") if args.only else every
     lines = [f"model {args.model}, photo {args.size}, {model.device}, {torch.get_num_threads()} threads"]
     print(lines[0])
     for name in names:

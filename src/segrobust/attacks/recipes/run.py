@@ -26,6 +26,9 @@ from segrobust.types import AttackResult, Budget, Image, Masks, Pixels
 
 Protocol = Literal["strict", "paper"]
 
+REPEATABLE = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
+"""For cuDNN: the same seed gives the same photo."""
+
 
 def attack(
     segmenter: Segmenter,
@@ -84,7 +87,7 @@ def attack(
     scene = Scene(white, image, source, limit, seed, chosen.name, clean_masks, region)
     if region is not None:
         scene.notes.append(f"only {int(region.sum())} of {region.size} pixels may change")
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    with torch.backends.cudnn.flags(**REPEATABLE):
         final, trace, objective = _optimise(scene, chosen, encoder_batch, progress)
         pixels = _pixels(final, scene, protocol)
         given_back = None if objective is None else _given_back(scene, objective, pixels, trace.loss[-1])
@@ -106,7 +109,8 @@ def attack(
 
 
 def _attack_blindly(blind: Blind, begin: float) -> AttackResult:
-    pixels = blind.run()
+    with torch.backends.cudnn.flags(**REPEATABLE):
+        pixels = blind.run()
     return AttackResult(
         image=Image(pixels, name=blind.image.name),
         attack=blind.recipe.name,
