@@ -142,7 +142,7 @@ class Views:
         loss, gradient = gradient_of(self.segmenter, image, self.objective, *views, self.trace, self.encoder_batch)
         if self.box.where is not None:
             gradient.mul_(self.box.where)
-        _check(gradient, loss, len(self.trace.loss))
+        check_gradient(gradient, loss, len(self.trace.loss))
         return loss, gradient
 
     @torch.no_grad()
@@ -198,8 +198,12 @@ def gradient_of(
     return total, gradient
 
 
-def _check(gradient: Tensor, loss: float, step: int) -> None:
-    """Refuse a gradient with which the sign step would be meaningless."""
+def check_gradient(gradient: Tensor, loss: float, step: int) -> None:
+    """Refuse a gradient with which the sign step would be meaningless.
+
+    Raises:
+        GradientError: it is not finite, or zero everywhere.
+    """
     size = float(gradient.abs().sum())
     if size != size or size == float("inf"):
         bad = int((~torch.isfinite(gradient)).sum())

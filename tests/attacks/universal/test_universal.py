@@ -20,7 +20,7 @@ from segrobust.attacks.universal.fit import FITS, fitted, natural_fit
 from segrobust.attacks.universal.recipe import UNIVERSAL, UniversalRecipe, make_universal
 from segrobust.attacks.universal.training import train_universal
 from segrobust.attacks.updates import AutoStep, MomentumSign
-from segrobust.errors import CapabilityError, MissingError, UsageError
+from segrobust.errors import CapabilityError, GradientError, MissingError, UsageError
 from segrobust.models.base import Capabilities
 from segrobust.randomness import stream
 from segrobust.types import Budget, Image
@@ -289,6 +289,25 @@ def test_what_cannot_train_says_so():
         train_universal(black, [grey(0)])
     with pytest.raises(UsageError, match="go with a recipe's name"):
         train_universal(LinearSegmenter(), [grey(0)], on_a_line(), epochs=3)
+
+
+@dataclasses.dataclass(frozen=True)
+class OnlyDark:
+    """Dark photos are pushed up, others have no gradient."""
+
+    needs = ()
+
+    def __call__(self, scene):
+        weight = float(scene.image.pixels.mean() < 100)
+        return lambda seen: -weight * seen.features.sum((1, 2, 3))
+
+
+def test_a_photo_beyond_help_does_not_end_the_training():
+    dark, bright = Image(np.full((6, 6, 3), 50, np.uint8)), grey(0, (6, 6))
+    trained = train_universal(LinearSegmenter(), [bright, dark], on_a_line(goal=OnlyDark(), batch=2))
+    assert np.allclose(trained.pattern, 8 / 255)
+    with pytest.raises(GradientError, match="zero everywhere"):
+        train_universal(LinearSegmenter(), [bright], on_a_line(goal=OnlyDark()))
 
 
 def test_every_round_sees_every_photo_once_in_another_order():

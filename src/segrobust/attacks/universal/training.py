@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segrobust.attacks.budget import Box
-from segrobust.attacks.loop import Progress, Trace, Views, iterate
-from segrobust.attacks.scene import Goal
+from segrobust.attacks.loop import Progress, Trace, Views, check_gradient, gradient_of, iterate
+from segrobust.attacks.scene import Goal, Scene
+from segrobust.attacks.seen import Objective
 from segrobust.attacks.universal.album import Album
 from segrobust.attacks.universal.contrast import LookLikeThePerturbation
 from segrobust.attacks.universal.darken import Unnormalised
@@ -41,22 +42,24 @@ class OnPhotos:
     trace: Trace
 
     def __call__(self, image: Tensor) -> tuple[float, Tensor]:
-        """Mean loss over the step's photos, and its gradient.
+        """Mean loss over the step's photos, and its gradient. A single photo may have none: it may be beyond help.
 
         Raises:
-            GradientError: that of a photo is not finite, or zero everywhere.
+            GradientError: the mean is not finite, or zero everywhere.
         """
         numbers = self.album.batch_of(len(self.trace.loss))
         total, slope = (0.0, torch.zeros_like(image)) if self.bands is None else with_gradient(self.bands, image)
         for number in numbers:
-            probe, source = self._photo(number)
+            scene, objective = self._photo(number)
+            leaf = image.detach().requires_grad_(True)
             with torch.enable_grad():
-                leaf = image.detach().requires_grad_(True)
-                shown = (source + fitted(leaf, (source.shape[-2], source.shape[-1]), self.fit)).clamp(0, 1)
-            loss, gradient = probe(shown.detach())
+                shown = self._shown(scene, leaf)
+            loss, gradient = gradient_of(scene.segmenter, shown.detach(), objective, (), (), self.generator, self.trace)
+            self.trace.encoder_backward += getattr(objective, "further_passes", 0)
             (back,) = torch.autograd.grad(shown, leaf, gradient)
             slope.add_(back, alpha=1 / len(numbers))
             total += loss / len(numbers)
+        check_gradient(slope, total, len(self.trace.loss))
         return total, slope
 
     @torch.no_grad()
@@ -65,20 +68,22 @@ class OnPhotos:
         numbers = self.album.batch_of(len(self.trace.loss))
         total = 0.0 if self.bands is None else float(self.bands(image))
         for number in numbers:
-            probe, source = self._photo(number)
-            shown = (source + fitted(image, (source.shape[-2], source.shape[-1]), self.fit)).clamp(0, 1)
-            total += probe.loss(shown) / len(numbers)
+            scene, objective = self._photo(number)
+            probe = Views(scene.segmenter, objective, (), (), self.generator, self.trace, Box(image, image))
+            total += probe.loss(self._shown(scene, image)) / len(numbers)
         return total
 
-    def _photo(self, number: int) -> tuple[Views, Tensor]:
-        """The probe of one photo, and the photo."""
+    def _shown(self, scene: Scene, pattern: Tensor) -> Tensor:
+        """The photo with the perturbation on it."""
+        size = scene.source.shape[-2], scene.source.shape[-1]
+        return (scene.source + fitted(pattern, size, self.fit)).clamp(0, 1)
+
+    def _photo(self, number: int) -> tuple[Scene, Objective]:
+        """One photo, and its objective; what that took is counted."""
         scene, objective = self.album.visit(len(self.trace.loss), number, self.goal)
-        further = getattr(objective, "further_passes", 0)
-        self.trace.encoder_forward += scene.encoded + further
-        self.trace.encoder_backward += scene.differentiated + further
-        # What is seen together goes through the encoder together: one photo's views.
-        probe = Views(scene.segmenter, objective, (), (), self.generator, self.trace, Box(scene.source, scene.source))
-        return probe, scene.source
+        self.trace.encoder_forward += scene.encoded + getattr(objective, "further_passes", 0)
+        self.trace.encoder_backward += scene.differentiated
+        return scene, objective
 
 
 def train_universal(
