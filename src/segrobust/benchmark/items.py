@@ -98,17 +98,21 @@ def run_item(bench: Bench, clean: CleanSide, stem: str, row: str, notes: list[st
     """Attack, save, read back, score: what is scored is what is on disk."""
     if row == "clean":
         scores, _ = evaluate(bench.model, clean, clean.image, everything=bench.everything)
-        return _finish(None, scores, notes) | {"adversarial": None}
+        return _finish(None, scores, notes) | {"adversarial": None, "guide": None}
     result = _attack(bench, clean, row)
     file = bench.folder.adversarial(stem, row)
     write_png(file, result.image.pixels)
-    if result.guide is not None:
-        write_png(bench.folder.guide(stem, row), result.guide)
+    guide = None if result.guide is None else bench.folder.guide(stem, row)
+    if guide is not None and result.guide is not None:
+        write_png(guide, result.guide)
     saved = read_image(file)
     scores, found = evaluate(bench.model, clean, saved, everything=bench.everything)
     write_sa1b(bench.folder.masks(stem, row), found, file.name)
-    relative = str(file.relative_to(bench.folder.root))
-    return _finish(result, scores, notes) | {"adversarial": relative, "adversarial_sha256": saved.fingerprint}
+    return _finish(result, scores, notes) | {
+        "adversarial": str(file.relative_to(bench.folder.root)),
+        "adversarial_sha256": saved.fingerprint,
+        "guide": guide and str(guide.relative_to(bench.folder.root)),
+    }
 
 
 def _attack(bench: Bench, clean: CleanSide, row: str) -> AttackResult:

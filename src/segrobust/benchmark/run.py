@@ -93,8 +93,8 @@ def _is_finished(folder: RunFolder, record: Record) -> bool:
     files = [folder.masks(stem), folder.prompts(stem)]
     if record.get("adversarial"):
         files += [folder.root / record["adversarial"], folder.masks(stem, row)]
-    if (record.get("settings") or {}).get("guide"):
-        files.append(folder.guide(stem, row))
+    if record.get("guide"):
+        files.append(folder.root / record["guide"])
     return record["state"] == "done" and all(file.exists() for file in files)
 
 
