@@ -6,6 +6,7 @@ back at once, and its exit status when it has ended. A child is a fork, so that 
 
 import os
 import sys
+import traceback
 from pathlib import Path
 
 
@@ -26,6 +27,8 @@ def main() -> None:
             try:
                 run_home(home, line.strip())
                 code = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
         print(child, flush=True)

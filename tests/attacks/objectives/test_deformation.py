@@ -126,7 +126,7 @@ def test_what_the_deformation_costs_is_counted(name, backward, forward):
     result = attack(model, PHOTO, name, blocks="", epochs=2, steps=3)
     assert (result.encoder_backward, result.encoder_forward) == (backward, forward)
     assert model.differentiated == backward
-    assert model.differentiated + model.plain == forward
+    assert model.differentiated + model.plain == forward + 2  # what saving gave back is looked at, and no cost
 
 
 def test_only_in_the_paper_does_the_deformation_see_the_encoder():

@@ -8,16 +8,17 @@ import pytest
 from segrobust.benchmark.plans import models
 
 
-@pytest.fixture(scope="session")
-def patched() -> pytest.MonkeyPatch:  # type: ignore[misc]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "load", plan_runs.load)
-        yield patch
+@pytest.fixture(autouse=True)
+def patched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models of these tests; for each test anew, since those of other rooms load real ones."""
+    monkeypatch.setattr(models, "load", plan_runs.load)
 
 
 @pytest.fixture(scope="session")
-def home(patched: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos, a plan, and its finished run ``out``; copy it before you change it."""
     home = plan_runs.make_home(tmp_path_factory.mktemp("plans"))
-    plan_runs.run_home(home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "load", plan_runs.load)
+        plan_runs.run_home(home)
     return home

@@ -26,15 +26,13 @@ def checks_of(out: Path) -> set[str]:
     return {finding["id"] for finding in json.loads((out / "results.json").read_text())["checks"]}
 
 
-def test_budgets_of_other_norms_are_kept(patched: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_budgets_of_other_norms_are_kept(patched: None, tmp_path: Path) -> None:
     run_home(make_home(tmp_path, photos=1, plan=PLAN))
     assert verify_run(tmp_path / "out") == []
     assert "budget-on-disk" not in checks_of(tmp_path / "out")
 
 
-def test_broken_budgets_of_other_norms_are_said(
-    patched: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_broken_budgets_of_other_norms_are_said(patched: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Eight levels everywhere: no value differs by more than eight, but flat areas and the L2 ball allow less."""
 
     def everywhere(final: object, original: Pixels, *_: object) -> Pixels:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from plan_runs import make_home, run_home
 
 from segrobust.benchmark.plans.bench import open_data
@@ -21,7 +20,7 @@ device: cpu
 """
 
 
-def test_a_plan_asks_as_often_as_it_says(patched: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_plan_asks_as_often_as_it_says(patched: None, tmp_path: Path) -> None:
     run_home(make_home(tmp_path, photos=1, plan=PLAN))
     _, plan = existing_folder(tmp_path / "out")
     shown = 1 + 2 + 1  # the original, two kinds of noise, the attack

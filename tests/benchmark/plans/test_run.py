@@ -84,7 +84,7 @@ def run_again(copy: Path, **options: Any) -> list[str]:
 
 
 def test_an_attack_is_made_once_for_all_targets_defences_protocols_and_labels(
-    patched: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    patched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     twice = PLAN.replace(
         "  - {attack: rga, steps: 3}", "  - {attack: rga, steps: 3}\n  - {attack: rga, label: b, steps: 3}"
@@ -148,7 +148,7 @@ def test_a_lost_photo_of_an_attack_is_made_again(copy: Path) -> None:
         assert outcome(copy / "out") == before
 
 
-def test_a_changed_photo_is_done_again_and_the_others_are_not(patched: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_changed_photo_is_done_again_and_the_others_are_not(patched: None, tmp_path: Path) -> None:
     home = make_home(tmp_path, 2)
     run_home(home)
     pixels = 255 - np.array(PIL.Image.open(home / "photos" / "p1.png"))
@@ -160,7 +160,7 @@ def test_a_changed_photo_is_done_again_and_the_others_are_not(patched: pytest.Mo
     assert (home / "out" / "results.json").read_bytes() == (home / "whole" / "results.json").read_bytes()
 
 
-def test_a_broken_photo_is_failed_rows_and_the_rest_goes_on(patched: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_broken_photo_is_failed_rows_and_the_rest_goes_on(patched: None, tmp_path: Path) -> None:
     home = make_home(tmp_path, 2)
     (home / "photos" / "p0.png").write_bytes(b"no photo")
     (home / "photos" / "p1.json").write_text("{}")
@@ -178,7 +178,7 @@ def test_a_broken_photo_is_failed_rows_and_the_rest_goes_on(patched: pytest.Monk
 
 
 def test_out_of_memory_halves_the_batch_then_is_a_failure(
-    patched: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    patched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, tried = make_home(tmp_path, 1), []
     attack, score = making.attack, scoring.compare
@@ -206,7 +206,7 @@ def test_out_of_memory_halves_the_batch_then_is_a_failure(
 
 
 def test_a_full_disk_ends_the_run_and_the_next_one_finishes_it(
-    patched: pytest.MonkeyPatch, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    patched: None, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = make_home(tmp_path)
     put_all = Store.put_all
@@ -230,3 +230,16 @@ def test_numbers_do_not_depend_on_the_other_photos_or_their_order(home: Path, tm
     alone = {row.key(): row for row in rows_of(one / "out")}
     assert {row.image for row in alone.values()} == {"p1"}
     assert alone == {row.key(): row for row in rows_of(home / "out") if row.image == "p1"}
+
+
+def test_a_run_killed_while_its_store_was_made_begins_again(home: Path, tmp_path: Path) -> None:
+    make_home(tmp_path)
+    out = tmp_path / "out"
+    run_home(tmp_path, "whole")
+    out.mkdir()
+    shutil.copy(tmp_path / "whole" / "plan.yaml", out)
+    base = sqlite3.connect(out / "store.sqlite")
+    base.execute("PRAGMA journal_mode=WAL")  # and then the power went
+    base.close()
+    run_home(tmp_path)
+    assert outcome(out) == outcome(tmp_path / "whole")

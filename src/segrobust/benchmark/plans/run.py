@@ -13,7 +13,7 @@ from segrobust.benchmark.plans.folder import PlanFolder, only_writer, open_folde
 from segrobust.benchmark.plans.models import Facts
 from segrobust.benchmark.plans.plan import Plan
 from segrobust.benchmark.plans.pool import executor
-from segrobust.benchmark.plans.store import FILE, Store
+from segrobust.benchmark.plans.store import Store, is_begun
 from segrobust.benchmark.plans.tables import write_results
 
 
@@ -73,7 +73,7 @@ def run_plan(
 
 def _known_models(plan: Plan, out: Path) -> dict[str, Facts]:
     """Facts about the models: loaded before the folder is made, or remembered from when it was."""
-    if (out / FILE).exists():
+    if is_begun(out):
         with Store(out, write=False) as store:
             facts = store.meta("models")
             if facts and set(facts) == set(plan.models):

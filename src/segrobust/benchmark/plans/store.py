@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,14 @@ CREATE TABLE IF NOT EXISTS scores (
 """
 Record = dict[str, Any]
 JSON = ("prompts", "result")
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a folder has a store, and one that was not killed while it was made."""
+    if not (folder / FILE).exists():
+        return False
+    with _spoken(folder / FILE), closing(sqlite3.connect(folder / FILE)) as base:
+        return base.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
 
 
 class Store:
@@ -53,8 +61,8 @@ class Store:
             if write:
                 self._base.execute("PRAGMA journal_mode=WAL")
                 self._base.execute("PRAGMA synchronous=FULL")
-                self._base.executescript(TABLES)
-                self._base.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (json.dumps(SCHEMA),))
+                version = f"INSERT OR IGNORE INTO meta VALUES ('schema', '{json.dumps(SCHEMA)}');"
+                self._base.executescript(f"BEGIN;{TABLES};{version}COMMIT;")  # all or nothing, if killed now
             if self.meta("schema") != SCHEMA:
                 raise UsageError(f"{self.file} is of another version of segrobust ({self.meta('schema')})")
 
