@@ -65,6 +65,8 @@ def test_a_plan_is_validated_run_continued_and_verified(home: Path, cli: Cli) ->
     pool = cli(*RUN, "-o", "pool", "--workers", "2")
     assert pool.code == 0, pool.err
     assert (outcome(home / "pool"), stored(home / "pool")) == (bytes_, stored(home / "out"))
+    assert cli(*RUN, "-o", "pool", "--workers", "2").code == 0  # nothing is left to do, and nobody waits for it
+    assert outcome(home / "pool") == bytes_
 
 
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(home: Path) -> None:

@@ -75,7 +75,7 @@ class _Pool:
                 number = idle.pop()
                 self._workers[number][1].send(task)
                 busy[self._workers[number][1]] = (number, task)
-            for pipe in wait(list(busy)):
+            for pipe in wait(list(busy)) if busy else ():  # waiting for nobody would be for ever
                 assert isinstance(pipe, Connection)
                 number, task = busy[pipe]
                 try:
