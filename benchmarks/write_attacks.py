@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markers import fill
 from benchmarks.stand_in import StandIn, masks, photo
 
 from segrobust.attacks.goals import LeaveTheEmbedding
@@ -108,12 +109,7 @@ def measured_table() -> str:
 def render(page: str) -> str:
     """The page with everything between its markers made anew."""
     for name, text in {"attacks": attacks_table(), "measured": measured_table()}.items():
-        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-        before, opened, rest = page.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not opened or not closed:
-            raise SystemExit(f"{PAGE}: no pair of markers {name!r}")
-        page = f"{before}{begin}{text.strip()}\n{end}{after}"
+        page = fill(page, name, text, PAGE)
     return page
 
 

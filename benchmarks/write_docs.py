@@ -12,12 +12,12 @@ docs/attacks.md write_attacks.py's. What has no stored run keeps the table it ha
 
 import argparse
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from benchmarks import write_attacks, write_models
+from benchmarks.markers import fill
 from benchmarks.plan_tables import plan_section
 
 from segrobust.models.presence import where
@@ -31,12 +31,7 @@ PLANS = ("paper-white-box", "paper-ablation", "paper-transfer", "datasets", "def
 
 def replace(document: Path, name: str, text: str) -> None:
     """Put text between the markers of a name."""
-    old = document.read_text()
-    pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.S)
-    new, count = pattern.subn(lambda m: f"{m[1]}{text.strip()}\n{m[2]}", old)
-    if count != 1:
-        raise SystemExit(f"{document}: expected one pair of markers {name!r}, found {count}")
-    document.write_text(new)
+    document.write_text(fill(document.read_text(), name, text, document))
 
 
 def run_text(folder: Path) -> str:

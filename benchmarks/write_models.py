@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markers import fill
+
 from segrobust.models.presence import where
 from segrobust.models.table import ENTRIES, ModelEntry
 from segrobust.report.tables import markdown_table
@@ -107,12 +109,7 @@ def render(page: str) -> str:
     """The page with everything between its markers made anew."""
     parts = {"names": names_table(), "scores": scores_table()} | {name: measured(name) for name in MEASURED}
     for name, text in parts.items():
-        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-        before, opened, rest = page.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not opened or not closed:
-            raise SystemExit(f"{PAGE}: no pair of markers {name!r}")
-        page = f"{before}{begin}{text.strip()}\n{end}{after}"
+        page = fill(page, name, text, PAGE)
     return page
 
 
