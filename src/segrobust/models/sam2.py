@@ -12,6 +12,7 @@ from segrobust.models.loading import ModelFolder
 from segrobust.models.options import LoadOptions
 from segrobust.models.preprocessing import read_frame, square_side
 from segrobust.models.pretrained import load_complete
+from segrobust.models.prompt_tokens import sparse_tokens
 from segrobust.models.shield import hide_broken_torchvision
 
 hide_broken_torchvision()
@@ -76,23 +77,12 @@ class Sam2Segmenter(EncoderSegmenter):
         logits, iou, _, _ = self._decoder(
             image_embeddings=embedding.features.to(self.dtype),
             image_positional_embeddings=self._position,
-            sparse_prompt_embeddings=self._sparse(points, boxes).to(self.dtype),
+            sparse_prompt_embeddings=sparse_tokens(self._prompts, points, boxes).to(self.dtype),
             dense_prompt_embeddings=self._dense,
             multimask_output=multimask,
             high_resolution_features=[level.to(self.dtype) for level in embedding.extra],
         )
         return logits[0], iou[0]
-
-    def _sparse(self, points: Tensor | None, boxes: Tensor | None) -> Tensor:
-        """Tokens ``(1, n, 2, C)`` of points or ``(1, n, 3, C)`` of boxes; the last is padding, as SAM 2 was trained."""
-        tokens: Tensor
-        if points is None:
-            assert boxes is not None
-            tokens = self._prompts(None, None, boxes[None], None)[0]
-        else:
-            labels = torch.ones((1, len(points), 1), dtype=torch.int64, device=self.device)
-            tokens = self._prompts(points[None, :, None], labels, None, None)[0]
-        return tokens
 
 
 def load_sam2(folder: ModelFolder, options: LoadOptions) -> Sam2Segmenter:

@@ -11,6 +11,7 @@ from segrobust.models.loading import ModelFolder
 from segrobust.models.options import LoadOptions
 from segrobust.models.preprocessing import read_frame, square_side
 from segrobust.models.pretrained import load_complete
+from segrobust.models.prompt_tokens import sparse_tokens
 from segrobust.models.sam import SamSegmenter
 from segrobust.models.sam_hq_decoder import decode_hq
 from segrobust.models.shield import hide_broken_torchvision
@@ -43,7 +44,7 @@ class SamHQSegmenter(SamSegmenter):
             embedding.extra[0].to(self.dtype),
             self._position,
             self._dense,
-            self._sparse(points, boxes)[0].to(self.dtype),
+            sparse_tokens(self._prompts, points, boxes)[0].to(self.dtype),
             multimask,
         )
 
