@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from segrobust.benchmark.config import RunConfig, dump_config, parse_config, read_config, read_settings
-from segrobust.benchmark.settings import differing_keys, plain_value
+from segrobust.benchmark.parameters import check_kind, plain_value
+from segrobust.benchmark.settings import differing_keys
 from segrobust.errors import UsageError
 
 PHOTOS = {"photos": ["a.png"]}
@@ -36,7 +37,7 @@ def test_the_defaults() -> None:
         ({"parameters": {"steps": 1.5}}, "steps is a whole number, e.g. 40; got 1.5"),
         ({"parameters": {"steps": -1}}, "steps must not be negative, got -1"),
         ({"parameters": {"weight": "x"}}, "weight is a number, e.g. 1.0; got 'x'"),
-        ({"parameters": {"weight": float("nan")}}, "weight is a number, e.g. 1.0; got nan"),
+        ({"parameters": {"weight": float("nan")}}, "weight is a finite number, e.g. 1.0; got nan"),
         ({"parameters": {"guide": 3}}, "guide is a name, e.g. regions; got 3"),
         ({"parameters": {"guide": "cells"}}, "guide 'cells' is not one of regions, random-cells"),
         ({"parameters": {"copies": 0}}, "rga: copies must be at least 1, got 0"),
@@ -55,6 +56,26 @@ def test_a_wrong_setting_is_named_on_one_line(settings: dict[Any, Any], said: st
     assert said in str(raised.value)
     assert str(raised.value).startswith("here: ")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "default", "said"),
+    [
+        (float("nan"), 1.0, "p is a finite number, e.g. 1.0; got nan"),
+        (float("-inf"), 1.0, "p is a finite number, e.g. 1.0; got -inf"),
+        (float("inf"), None, "p is a finite number; got inf"),
+        (float("nan"), 3, "p is a whole number, e.g. 3; got nan"),
+        (True, 3, "p is a whole number, e.g. 3; got True"),
+        (1, False, "p is true or false, e.g. False; got 1"),
+        (1, (), r"p is a tuple, e.g. \(\); got 1"),
+    ],
+)
+def test_a_parameter_is_finite_and_of_the_kind_of_its_default(value: object, default: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        check_kind("p", value, default)
+    for fine in (2, 2.5):
+        check_kind("p", fine, 1.0)
+        check_kind("p", fine, None)
 
 
 def test_parameters_reach_the_attacks_but_leave_the_controls_what_they_are() -> None:

@@ -1,10 +1,8 @@
 """What every kind of run is told: photos, attacks, budget, prompts, and how models are loaded; and how it is read."""
 
 import inspect
-import math
 from collections.abc import Callable
 from difflib import get_close_matches
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypeGuard, TypeVar
@@ -15,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from segrobust.attacks.recipes import RECIPES, Recipe, make_recipe
 from segrobust.attacks.region import parse_region
+from segrobust.benchmark.parameters import check_kind, plain_value
 from segrobust.errors import SegrobustError, UsageError
 from segrobust.models.options import parse_memory
 from segrobust.types import Budget
@@ -147,18 +146,6 @@ class Settings(BaseModel):
         return {key: getattr(self, key) for key in keys}
 
 
-def plain_value(text: str) -> float | int | str:
-    """A parameter's value as it is written: a whole number, a number, a fraction such as ``2/255``, or a word."""
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(Fraction(text))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        return text
-
-
 def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     return isinstance(value, dict)
 
@@ -173,18 +160,6 @@ def _free_parameters(name: str) -> dict[str, Any]:
     signature = inspect.signature(RECIPES[name])
     fixed = _fixed_parameters(name)
     return {key: p.default for key, p in signature.parameters.items() if key not in fixed}
-
-
-def check_kind(key: str, value: object, default: object) -> None:
-    """Refuse a parameter's value that is not of the kind of its default.
-
-    Raises:
-        ValueError: with what it should be.
-    """
-    wanted: tuple[type, ...] = (int, float) if isinstance(default, float) else (type(default),)
-    if type(value) not in wanted or (isinstance(value, float) and not math.isfinite(value)):
-        kind = {int: "a whole number", float: "a number", str: "a name"}[type(default)]
-        raise ValueError(f"{key} is {kind}, e.g. {default}; got {value!r}")
 
 
 def as_value_error(check: Callable[[], object]) -> object:

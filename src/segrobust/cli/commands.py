@@ -75,7 +75,7 @@ def parameter(text: str) -> tuple[str, float | int | str]:
     key, equals, value = text.partition("=")
     if not equals or not key or not value:
         raise UsageError(f"--set takes key=value, got {text!r}")
-    from segrobust.benchmark.settings import plain_value
+    from segrobust.benchmark.parameters import plain_value
 
     return key, plain_value(value)
 

@@ -140,7 +140,7 @@ def _parameters(wanted: Training) -> dict[str, Any]:
     import inspect
 
     from segrobust.attacks.universal.recipe import UNIVERSAL
-    from segrobust.benchmark.settings import check_kind
+    from segrobust.benchmark.parameters import check_kind
     from segrobust.cli.commands import parameter
 
     changed = dict(parameter(text) for text in wanted.parameters)

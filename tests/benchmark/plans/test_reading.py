@@ -88,6 +88,14 @@ WRONG = [
         changed(ATTACK, "  - {attack: rga, steps: many}"),
         "plan.yaml:5: attacks.1.steps: steps is a whole number, e.g. 40; got 'many'",
     ),
+    (
+        changed(ATTACK, "  - {attack: rga, weight: .nan}"),
+        "plan.yaml:5: attacks.1.weight: weight is a finite number, e.g. 1.0; got nan",
+    ),
+    (
+        changed(ATTACK, "  - {attack: rga, sweep: {weight: [1, -.inf]}}"),
+        "plan.yaml:5: attacks.1.sweep.weight.1: weight is a finite number, e.g. 1.0; got -inf",
+    ),
     (changed(ATTACK, "  - {attack: rga, steps: -1}"), "plan.yaml:5: attacks.1: steps must not be negative, got -1"),
     (
         changed(ATTACK, "  - {attack: rga, guide: stars}"),

@@ -18,8 +18,9 @@ from pydantic import (
 )
 
 from segrobust.attacks.recipes import RECIPES, make_recipe
+from segrobust.benchmark.parameters import check_kind, plain_value
 from segrobust.benchmark.rows import NOISE, SIGN_NOISE
-from segrobust.benchmark.settings import PromptPlan, plain_value
+from segrobust.benchmark.settings import PromptPlan
 from segrobust.errors import SegrobustError
 from segrobust.io.datasets import AUTO, KINDS, parse_limit, parse_shard
 from segrobust.types import Budget
@@ -48,14 +49,14 @@ class Part(BaseModel):
 
 
 def ours(check: Callable[[], object], *place: str | int, key: bool = False) -> Any:
-    """What a check gives; our own errors become such that pydantic reports, with their place.
+    """What a check gives; why it refused becomes an error that pydantic reports, with its place.
 
     Raises:
         PlaceError: the check refused.
     """
     try:
         return check()
-    except SegrobustError as error:
+    except (SegrobustError, ValueError) as error:
         raise PlaceError(str(error), *place, key=key) from None
 
 
@@ -173,7 +174,7 @@ class AttackEntry(Part):
             if key not in allowed or key == "name":
                 ours(partial(make_recipe, self.attack, **{"" if key == "name" else key: value}), *place, key=True)
             within = (*place, number) if place[0] == "sweep" else place
-            _check_kind(key, plain(value), allowed[key].default, *within)
+            ours(partial(check_kind, key, plain(value), allowed[key].default), *within)
 
     def combinations(self) -> list[dict[str, Any]]:
         """The changed parameters of each attack that the entry stands for."""
@@ -185,14 +186,6 @@ class AttackEntry(Part):
 def plain(value: Any) -> Any:
     """A parameter's value as it is meant: ``2/255`` is a number."""
     return plain_value(value) if isinstance(value, str) else value
-
-
-def _check_kind(key: str, value: Any, default: Any, *place: str | int) -> None:
-    wanted = (int, float) if isinstance(default, float) else (type(default),)
-    if default is not None and type(value) not in wanted:
-        kinds = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
-        kind = kinds.get(type(default), f"a {type(default).__name__}")
-        raise PlaceError(f"{key} is {kind}, e.g. {default}; got {value!r}", *place)
 
 
 class ProtocolEntry(Part):
