@@ -151,6 +151,22 @@ def test_real_output_follows_the_schema(validator, results):
     assert not validator.is_valid(broken)
 
 
+def test_the_displacement_is_of_the_prompts_that_have_one_and_older_runs_have_none(validator, results):
+    rows = small()
+    assert all("displacement" not in c for c in results["cells"])
+    for place, moved in ((2, [1.0, 2.0, 6.0, None]), (3, [0.0, 3.0, None, None])):
+        item = rows[place].item
+        rows[place] = replace(rows[place], item=item | {"prompts": item["prompts"] | {"displacement": moved}})
+    found = aggregate(rows, FACTS)
+    validator.validate(found)
+    moved = cell(found, "rga")["displacement"]
+    assert (moved["n"], moved["value"]) == (5, pytest.approx(12 / 5))
+    assert moved["low"] <= moved["value"] <= moved["high"]
+    assert "displacement" not in cell(found, "clean")
+    rows[3] = row("rga", [0.5, 0.3, None, 0.7], "b")  # made before it was measured, continued since
+    assert cell(aggregate(rows, FACTS), "rga")["displacement"] == {"n": 3, "value": 3.0, "low": None, "high": None}
+
+
 def test_the_schema_of_the_checks_levels(validator, results):
     assert results["checks"]  # twelve photos are few
     assert not validator.is_valid(results | {"checks": [results["checks"][0] | {"level": "fatal"}]})

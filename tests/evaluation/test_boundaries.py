@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.spatial.distance import cdist
 
 from segrobust.evaluation.boundaries import boundary_displacement, boundary_of, boundary_width
@@ -66,3 +66,29 @@ def test_the_displacement_of_a_grown_and_of_a_shifted_shape() -> None:
     assert same.tolist() == [0.0]
     a, b = rectangles((20, 20, 40, 40)), rectangles((17, 17, 43, 43))
     assert 3.0 < boundary_displacement(a, b)[0] < 3.2  # three pixels out, more at the corners
+
+
+@settings(deadline=None)
+@given(any_mask, st.data())
+def test_the_displacement_is_that_of_scipys_distance_transforms(a: np.ndarray, data: st.DataObject) -> None:
+    b = data.draw(hnp.arrays(np.bool_, a.shape))
+    if a.any() and b.any():
+        rims = [mask & ~binary_erosion(mask, border_value=0) for mask in (a, b)]
+        there = distance_transform_edt(~rims[1])[rims[0]]
+        back = distance_transform_edt(~rims[0])[rims[1]]
+        got = boundary_displacement(Masks.from_dense(a[None]), Masks.from_dense(b[None]))[0]
+        assert got == pytest.approx(np.concatenate([there, back]).mean())
+
+
+@pytest.mark.parametrize("further", [-12, -5, 4, 9])
+def test_the_displacement_of_discs_is_the_difference_of_their_radii(further: int) -> None:
+    y, x = np.mgrid[:160, :170]
+    distance = np.hypot(y - 80, x - 82)
+    inner, outer = (Masks.from_dense((distance <= radius)[None]) for radius in (50, 50 + further))
+    assert boundary_displacement(inner, outer)[0] == pytest.approx(abs(further), abs=0.35)  # rims of whole pixels
+
+
+def test_of_an_empty_mask_there_is_no_displacement() -> None:
+    some, nothing = rectangles((5, 5, 30, 30)), rectangles((0, 0, 0, 0))
+    for pair in ((some, nothing), (nothing, some), (nothing, nothing)):
+        assert math.isnan(boundary_displacement(*pair)[0])

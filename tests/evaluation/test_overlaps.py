@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from segrobust.evaluation.boundaries import boundary_of
+from segrobust.evaluation.boundaries import boundary_displacement, boundary_of
 from segrobust.evaluation.overlaps import overlaps, without
 from segrobust.types import Masks, encode_mask
 
@@ -31,6 +31,7 @@ def test_scores_are_those_of_the_pixels(wanted: np.ndarray, data: st.DataObject,
     reference, predicted = Masks.from_dense(wanted), Masks.from_dense(got)
     scores = overlaps(reference, predicted, both_empty=both_empty)
     rims = zip(boundary_of(reference), boundary_of(predicted), strict=True)
+    np.testing.assert_array_equal(scores.displacement, boundary_displacement(reference, predicted))
     for i, (w, g, (w_rim, g_rim)) in enumerate(zip(wanted, got, rims, strict=True)):
         if w.any() and g.any():
             for name, value in by_hand(w, g).items():

@@ -81,6 +81,10 @@ def test_an_item_has_one_value_per_prompt_and_is_plain() -> None:
     rim, half_rim = 64 - 36, 32 - 2 * 6  # one pixel wide
     common = 8 + 3 + 3  # of the half, without its lower edge
     assert prompts["boundary_iou"][0] == pytest.approx((common) / (rim + half_rim - common))
+    # The half's lower edge lies up to 3 pixels inside the other's sides; of the other, the sides go on for 3 rows below
+    # the half, and the lower edge is 4 rows away. All else is common.
+    to, back = 2 * (1 + 2 + 3), 2 * (1 + 2 + 3) + 8 * 4
+    assert [prompts["displacement"][i] for i in (0, 1, 4)] == pytest.approx([(to + back) / (20 + 28)] * 3)
     assert item["empty"] == 0
 
 
@@ -105,6 +109,7 @@ def test_empty_masks_by_protocol() -> None:
     assert lit["clean"]["prompts"]["iou"] == lit["clean"]["prompts"]["recall"] == [0.0] * 3
     assert (still["clean"]["empty"], still["annotation"]["empty"]) == (3, 0)
     assert still["annotation"]["prompts"]["precision"] == [0.0] * 3
+    assert lit["clean"]["prompts"]["displacement"] == still["annotation"]["prompts"]["displacement"] == [None] * 3
 
 
 def test_void_pixels_are_not_scored() -> None:

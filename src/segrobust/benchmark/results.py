@@ -12,6 +12,7 @@ from segrobust.benchmark.examples import choose_examples, headline_of
 from segrobust.benchmark.facts import Facts
 from segrobust.benchmark.rows import CLEAN, Cell, Row
 from segrobust.benchmark.scores import (
+    DISPLACEMENT,
     QUALITY,
     image_key,
     interval,
@@ -115,7 +116,16 @@ def _prompts(table: Table, rows: Sequence[Row], seed: int) -> dict[str, Any]:
         "macro": {"miou": interval(scored.macro(), seed)},
         "conditional": {"n": _n(useful), "asr50": interval(useful, seed)},
         "quality": {name: interval(prompt_score(rows, name), seed) for name in QUALITY},
+        **_displacement(rows, seed),
     }
+
+
+def _displacement(rows: Sequence[Row], seed: int) -> dict[str, Any]:
+    """How far outlines moved, in pixels, over the prompts where both masks are there; ``n`` says how many those are."""
+    if not any(DISPLACEMENT in row.item["prompts"] for row in rows):
+        return {}
+    moved = prompt_score(rows, DISPLACEMENT)
+    return {DISPLACEMENT: {"n": _n(moved), **interval(moved, seed)}}
 
 
 def _n(score: Sums) -> int:

@@ -11,6 +11,8 @@ DIGITS = 6
 """Digits in results: the last bits of a sum belong to the machine, not to the model."""
 
 QUALITY = ("precision", "recall", "f1", "boundary_iou")
+DISPLACEMENT = "displacement"
+"""Runs made before it was measured have none; so it is no part of what every cell has."""
 
 ImageKey = tuple[str, str]
 Interval = dict[str, float | None]
@@ -39,7 +41,7 @@ def prompt_score(
             that was asked other prompts is no comparison and counts as missing; a check reports it.
     """
     items = {image: row.item for image, row in by_image(rows).items()}
-    if measure in QUALITY:  # measured only where somebody asked for it
+    if measure in (*QUALITY, DISPLACEMENT):  # measured only where somebody asked for it
         items = {image: item for image, item in items.items() if measure in item["prompts"]}
     before = None
     if originals is not None:

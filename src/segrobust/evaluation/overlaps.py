@@ -1,18 +1,18 @@
-"""How well the answer to each prompt overlaps with the right one: IoU, boundary IoU, precision, recall, F1."""
+"""How well the answer to each prompt agrees with the right one: IoU, boundary IoU, precision, recall, F1, displacement."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from pycocotools import mask as coco
 
-from segrobust.evaluation.boundaries import boundary_of
+from segrobust.evaluation.boundaries import boundary_displacement, boundary_of
 from segrobust.evaluation.metrics import prompt_ious
 from segrobust.types import RLE, Floats, Masks, decode_mask, encode_mask
 
 
 @dataclass(frozen=True, eq=False)
 class Overlaps:
-    """Scores of n prompts, each ``(n,)`` in [0, 1]; NaN where there was nothing to ask for.
+    """Scores of n prompts, each ``(n,)`` and in [0, 1] but for the last; NaN where there was nothing to ask for.
 
     Attributes:
         iou: intersection over union.
@@ -20,6 +20,8 @@ class Overlaps:
         precision: share of the answer that is right.
         recall: share of what is right that is in the answer.
         f1: their harmonic mean, also called Dice.
+        displacement: how far apart the two outlines are, in pixels of the photo; NaN also where one of the masks is
+            empty, see :func:`segrobust.evaluation.boundaries.boundary_displacement`.
     """
 
     iou: Floats
@@ -27,6 +29,7 @@ class Overlaps:
     precision: Floats
     recall: Floats
     f1: Floats
+    displacement: Floats
 
 
 def overlaps(
@@ -34,9 +37,10 @@ def overlaps(
 ) -> Overlaps:
     """All scores of each prediction with its own reference.
 
-    One rule for empty masks holds for all of them, that of :func:`segrobust.evaluation.metrics.prompt_ious`. So nothing
-    found where there is something has a precision of 0, not of 0 / 0: an attack that makes a mask vanish does not
-    raise the mean.
+    One rule for empty masks holds for all of them but the displacement, that of
+    :func:`segrobust.evaluation.metrics.prompt_ious`. So nothing found where there is something has a precision of 0,
+    not of 0 / 0: an attack that makes a mask vanish does not raise the mean. Such a mask has no displacement, which is
+    therefore read beside the IoU.
 
     Args:
         reference: n masks, one per prompt.
@@ -59,7 +63,7 @@ def overlaps(
 
     precision, recall = share(predicted.areas.astype(np.float64)), share(reference.areas.astype(np.float64))
     f1 = share((predicted.areas + reference.areas) / 2)
-    return Overlaps(iou, boundary_iou, precision, recall, f1)
+    return Overlaps(iou, boundary_iou, precision, recall, f1, boundary_displacement(reference, predicted))
 
 
 def without(masks: Masks, void: RLE | None) -> Masks:

@@ -137,9 +137,9 @@ def score(
     Returns:
         By protocol, as plain values. With prompts: ``prompts``, equally long lists ``kind`` (``point`` or ``box``),
         ``mask`` (its id in the manifest), ``area`` (pixels of the right answer), ``iou``, ``boundary_iou``,
-        ``precision``, ``recall``, ``f1`` (in [0, 1]; None where an empty annotation asks for nothing); and ``empty``,
-        the prompts whose right answer is nothing. Of ``everything``:
-        :func:`segrobust.evaluation.everything.compare_everything`.
+        ``precision``, ``recall``, ``f1`` (in [0, 1]; None where an empty annotation asks for nothing), ``displacement``
+        (in pixels; None where a mask is empty); and ``empty``, the prompts whose right answer is nothing. Of
+        ``everything``: :func:`segrobust.evaluation.everything.compare_everything`.
 
     Raises:
         ValueError: a photo of another size than the original.

@@ -31,7 +31,7 @@ SIZES: Mapping[str, tuple[float, float]] = {
 KINDS: Mapping[str, str] = {"points": "point", "boxes": "box"}
 PARTS = ("all", *KINDS, *SIZES)
 SUCCESS: Mapping[str, float] = {"asr50": 0.5, "asr10": 0.1}
-MEASURES = ("miou", *SUCCESS, "boundary_iou", "precision", "recall", "f1")
+MEASURES = ("miou", *SUCCESS, "boundary_iou", "precision", "recall", "f1", "displacement")
 EVERYTHING = ("matched_miou", "map", "masks_clean", "masks_found")
 
 _AT_ONCE = 2**22  # numbers of a bootstrap that are drawn at a time
@@ -106,7 +106,7 @@ def prompt_sums(
     Args:
         items: by photo, what ``protocols.score`` gave for one attack, target and prompt protocol.
         measure: ``miou``; ``asr50`` or ``asr10``, the share of prompts with IoU <= 0.5 or 0.1; or a column that is
-            averaged: ``boundary_iou``, ``precision``, ``recall``, ``f1``.
+            averaged: ``boundary_iou``, ``precision``, ``recall``, ``f1``, ``displacement`` (pixels).
         part: ``all``, ``points``, ``boxes``, or by size of the reference mask: ``small`` (below 32 x 32 pixels),
             ``medium`` (below 96 x 96), ``large``. The ASR of boxes, which most attacks hardly touch, is ``asr50`` of
             the part ``boxes``.

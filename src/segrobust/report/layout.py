@@ -135,6 +135,7 @@ _SIZES: tuple[Column, ...] = tuple(
 _MORE: tuple[Column, ...] = (
     ("mIoU per photo ↑", _of("macro", "miou")),
     ("boundary IoU ↑", _of("quality", "boundary_iou")),
+    ("outline moved, pixels", _of("displacement")),
     ("precision ↑", _of("quality", "precision")),
     ("recall ↑", _of("quality", "recall")),
     ("F1 ↑", _of("quality", "f1")),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segrobust.benchmark.plans.store import Store
-from segrobust.benchmark.plans.verify import verify_run
+from segrobust.benchmark.plans.verify import _compare, verify_run
 from segrobust.errors import UsageError
 from segrobust.io.images import read_image, write_png
 
@@ -80,3 +80,15 @@ def test_a_store_of_another_version_is_refused(out: Path) -> None:
     change(out, "UPDATE meta SET value = '\"segrobust.store/9\"' WHERE key = 'schema'")
     with pytest.raises(UsageError, match="is of another version of segrobust"):
         Store(out)
+
+
+def test_records_of_runs_that_measured_no_displacement_are_compared_without_it() -> None:
+    names = ("attack", "surrogate", "adaptive", "defence", "protocol", "dataset", "image", "target", "made", "state")
+
+    def record(**prompts: list[float]) -> dict[str, object]:
+        return dict.fromkeys(names, "x") | {"state": "done", "result": {"prompts": prompts, "empty": 0}}
+
+    fresh = record(iou=[0.5], displacement=[2.0])
+    assert list(_compare(fresh, record(iou=[0.5]), 1e-6)) == []
+    assert "iou[0] is 0.5" in next(_compare(fresh, record(iou=[0.25]), 1e-6))
+    assert "displacement[0] is 2.0" in next(_compare(fresh, record(iou=[0.5], displacement=[3.0]), 1e-6))
