@@ -96,14 +96,41 @@ def attacks_table() -> str:
 
 
 def measured_table() -> str:
-    """What a stored run says, best first: mean IoU on each target, at both budgets."""
+    """What stored runs say: a table for each budget, best first."""
     if not MEASURED.exists():
         return "Not measured yet."
-    stored = json.loads(MEASURED.read_text("utf-8"))
-    columns = stored["columns"]
-    rows = sorted(stored["rows"], key=lambda row: row[columns[0]])
-    cells = [[f"`{row['attack']}`", *(f"{row[key]:.3f}" if key in row else "–" for key in columns)] for row in rows]
-    return f"{markdown_table(['attack', *columns], cells)}\n\n`{stored['command']}`"
+    return "\n\n".join(_measured(table) for table in json.loads(MEASURED.read_text("utf-8"))["tables"])
+
+
+def _measured(table: dict[str, Any]) -> str:
+    targets = table["targets"]
+    header = ["attack", "changed", "gradients", *(f"{t} †" if t in table["white_box"] else t for t in targets)]
+    rows = sorted(table["rows"], key=lambda row: [row["miou"][target][0] for target in targets])
+    notes = {note: str(number) for number, note in enumerate(dict.fromkeys(r["note"] for r in rows if r["note"]), 1)}
+    cells = [
+        [
+            f"`{row['attack']}`" + (f" ({notes[row['note']]})" if row["note"] else ""),
+            ", ".join(f"{key}={_short(value)}" for key, value in row["changed"].items()) or "–",
+            f"{row['gradients']:.0f}",
+            *(_interval(*row["miou"][target]) for target in targets),
+        ]
+        for row in rows
+    ]
+    how = table["protocol"]
+    about = (
+        f"† white box. Protocol clean, 8/255, {table['photos']} photos ({'; '.join(table['data'])}), first "
+        f"{how['masks']} masks, {how['points']} points and {how['boxes']} boxes each; {100 * table['level']:.0f} % "
+        f"intervals over photos, seed {table['seed']}. "
+        + " ".join(f"({number}) {note}." for note, number in notes.items())
+        + " ".join(f" Left out: `{name}`, {reason}." for name, reason in table["left_out"].items())
+    )
+    commands = "\n".join(table["commands"])
+    title = f"**{table['budget'].capitalize()}**"
+    return "\n\n".join([title, markdown_table(header, cells, left=2), about.strip(), f"```\n{commands}\n```"])
+
+
+def _interval(value: float, low: float | None, high: float | None) -> str:
+    return f"{value:.3f}" if low is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def render(page: str) -> str:

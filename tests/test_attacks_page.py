@@ -6,6 +6,7 @@ import re
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -68,17 +69,22 @@ def test_a_recipe_without_a_source_is_refused(writer: ModuleType, monkeypatch: p
 def test_what_was_measured_is_shown(writer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MEASURED", tmp_path / "attacks.json")
     assert writer.measured_table() == "Not measured yet."
-    stored = {
-        "command": "run it",
-        "columns": ["nano, 40 steps", "nano, 120 gradients"],
-        "rows": [
-            {"attack": "pgd", "nano, 40 steps": 0.5, "nano, 120 gradients": 0.4},
-            {"attack": "mi", "nano, 40 steps": 0.25},
-        ],
-    }
-    (tmp_path / "attacks.json").write_text(json.dumps(stored))
+
+    def row(name: str, note: str, value: float) -> dict[str, Any]:
+        changed = {"steps": 40} if note else {}
+        scores = {"nano": [value, value - 0.1, value + 0.1], "other": [0.5, None, None]}
+        return {"attack": name, "gradients": 120.0, "changed": changed, "note": note, "miou": scores}
+
+    table = {
+        "budget": "40 steps", "photos": 2, "targets": ["nano", "other"], "white_box": ["nano"], "left_out": {},
+        "rows": [row("pgd", "", 0.5), row("vanish", "keeps others", 0.25)], "commands": ["run it"], "seed": 0,
+        "data": {"bsds500": "free"}, "protocol": {"masks": 10, "points": 5, "boxes": 3}, "level": 0.95,
+    }  # fmt: skip
+    (tmp_path / "attacks.json").write_text(json.dumps({"tables": [table]}))
     lines = writer.measured_table().splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:4]] == ["`mi`", "`pgd`"]
-    assert "0.250" in lines[2]
-    assert "–" in lines[2]
-    assert lines[-1] == "`run it`"
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:6]]
+    assert cells[0] == ["attack", "changed", "gradients", "nano †", "other"]
+    assert cells[2] == ["`vanish` (1)", "steps=40", "120", "0.250 [0.150, 0.350]", "0.500"]
+    assert cells[3] == ["`pgd`", "–", "120", "0.500 [0.400, 0.600]", "0.500"]
+    assert "(1) keeps others." in lines[7]
+    assert lines[-2] == "run it"
