@@ -27,7 +27,7 @@ class Box:
         centre: of the ball, if there is one: the original.
         radius: of the ball, in L2 and in units of the pixel range; infinite: there is none.
         epsilon: what the budget allows one value, as a share of the pixel range; L2: if all change alike.
-        share: how much of a step each pixel takes, ``(1, 1, H, W)``; None: all of it.
+        share: how much of epsilon and of a step each pixel takes, ``(1, 1, H, W)``; None: all of it.
         where: 1 where the image may be changed, else 0, ``(1, 1, H, W)``; None: everywhere.
     """
 
@@ -46,13 +46,16 @@ class Box:
         Args:
             source: the original.
             budget: how far.
-            where: bool ``(H, W)``: only these pixels may be changed (None: all).
+            where: ``(H, W)``: bool, only these pixels may be changed; or how much of epsilon each pixel has, in [0, 1]
+                (None: all of it everywhere).
         """
-        share = None
+        share = contrast_share(source) if budget.norm == "contrast" else None
+        if where is not None and where.dtype != torch.bool:
+            share = where.to(source)[None, None] * (1 if share is None else share)
+            where = where > 0
         if budget.norm == "l2":
             low, high = torch.zeros_like(source), torch.ones_like(source)
-        elif budget.norm == "contrast":
-            share = contrast_share(source)
+        elif share is not None:
             reach = share * budget.value
             low, high = (source - reach).clamp_(min=0.0), (source + reach).clamp_(max=1.0)
         else:

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segrobust.attacks.band import Share
 from segrobust.attacks.seen import Objective
 from segrobust.models.base import Observed, WhiteBox
 from segrobust.models.geometry import Geometry, to_tensor
 from segrobust.randomness import stream, torch_stream
 from segrobust.regions.everything import segment_everything
-from segrobust.types import Bools, Budget, Image, Masks, Pixels
+from segrobust.types import Budget, Image, Masks, Pixels
 
 
 @dataclass(eq=False)
@@ -29,7 +30,7 @@ class Scene:
         seed: of every random number.
         attack: the recipe's name, which names the streams too.
         found: the masks of segment everything on the photo, if somebody has made them already.
-        where: the only pixels that may be changed, bool ``(H, W)``; None: all.
+        where: the only pixels that may be changed, or how much of epsilon each has, ``(H, W)``; None: all of it.
         encoded: images that went through the encoder to make the objective; counted here by :meth:`observe`.
         differentiated: images whose gradient came back while the objective was made.
         guide: the guide picture that the goal made, for the record.
@@ -43,7 +44,7 @@ class Scene:
     seed: int
     attack: str
     found: Masks | None = None
-    where: Bools | None = None
+    where: Share | None = None
     encoded: int = 0
     differentiated: int = 0
     guide: Pixels | None = None

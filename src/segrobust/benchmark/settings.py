@@ -1,6 +1,5 @@
 """What every kind of run is told: photos, attacks, budget, prompts, and how models are loaded; and how it is read."""
 
-import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import ErrorDetails
 
 from segrobust.attacks.recipes import RECIPES, Recipe, make_recipe
+from segrobust.attacks.recipes.table import parameters_of
 from segrobust.attacks.region import parse_region
 from segrobust.benchmark.parameters import check_kind, plain_value
 from segrobust.errors import SegrobustError, UsageError
@@ -157,9 +157,8 @@ def _fixed_parameters(name: str) -> set[str]:
 
 def _free_parameters(name: str) -> dict[str, Any]:
     """The parameters that may be changed, with their defaults."""
-    signature = inspect.signature(RECIPES[name])
     fixed = _fixed_parameters(name)
-    return {key: p.default for key, p in signature.parameters.items() if key not in fixed}
+    return {key: default for key, default in parameters_of(name).items() if key not in fixed}
 
 
 def as_value_error(check: Callable[[], object]) -> object:

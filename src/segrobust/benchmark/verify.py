@@ -136,7 +136,9 @@ def _check_record(
         if len(saved) != len(found) or (len(saved) and matched_miou(saved, found) < 1 - tolerance):
             problems.append(f"masks/{file.name} holds other masks than the model finds")
     budget = Budget.parse(config.eps)
-    if config.protocol == "strict" and not within(clean.image.pixels, scored.pixels, budget):
+    band = None if record["attack"] == "clean" else config.recipe(record["attack"]).band
+    share = None if band is None else band.share(clean.masks)
+    if config.protocol == "strict" and not within(clean.image.pixels, scored.pixels, budget, share):
         allowed = f"{budget.levels}/255" if budget.norm == "linf" else str(budget)
         problems.append(f"the budget is broken: max |difference| is {scores.max_linf_255}/255, allowed {allowed}")
     return problems + _check_region(config, model, clean.image, scored)

@@ -5,12 +5,13 @@ import math
 import torch
 from torch import Tensor
 
+from segrobust.attacks.band import Share
 from segrobust.attacks.queries.counting import Counted
 from segrobust.attacks.queries.goal import mean_iou
 from segrobust.attacks.saving import round_into_budget
 from segrobust.attacks.updates.base import Probe
 from segrobust.errors import CapabilityError
-from segrobust.types import Bools, Budget, Image, Pixels, Prompts
+from segrobust.types import Budget, Image, Pixels, Prompts
 
 
 class Asked(Probe):
@@ -23,7 +24,7 @@ class Asked(Probe):
         image: the photo.
         prompts: are asked every time, together.
         budget: holds in all that is shown.
-        where: the only pixels that may be changed; None: all.
+        where: the only pixels that may be changed, or how much of epsilon each has; None: all of it.
         prior: gives the gradients that the target does not.
 
     Attributes:
@@ -32,7 +33,7 @@ class Asked(Probe):
     """
 
     def __init__(
-        self, target: Counted, image: Image, prompts: Prompts, budget: Budget, where: Bools | None, prior: Probe | None
+        self, target: Counted, image: Image, prompts: Prompts, budget: Budget, where: Share | None, prior: Probe | None
     ) -> None:
         self.target, self.image, self.prompts = target, image, prompts
         self.budget, self.where, self.prior = budget, where, prior

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from segrobust.attacks.band import Share
 from segrobust.attacks.budget import Box
 from segrobust.attacks.goals import make_goal
 from segrobust.attacks.loop import Trace, Views
@@ -17,7 +18,7 @@ from segrobust.errors import UsageError
 from segrobust.io.images import read_image
 from segrobust.models.base import WhiteBox, require_white_box
 from segrobust.models.geometry import to_tensor
-from segrobust.types import Bools, Budget, Image
+from segrobust.types import Budget, Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class Case:
         budget: how far the perturbation may go.
         seed: of every random number.
         attack: the recipe's name.
-        where: the only pixels that may be changed; None: all.
+        where: the only pixels that may be changed, or how much of epsilon each has; None: all of it.
         trace: counts what the surrogate computes.
     """
 
@@ -37,7 +38,7 @@ class Case:
     budget: Budget
     seed: int
     attack: str
-    where: Bools | None
+    where: Share | None
     trace: Trace
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from torch import Tensor
 
+from segrobust.attacks.band import Band
 from segrobust.attacks.queries.goal import LoseTheAnswers
 from segrobust.attacks.scene import Goal
 from segrobust.attacks.updates.base import Update
@@ -43,6 +44,7 @@ class Recipe:
         start: the random start: ``uniform`` in the budget, or ``corners``: the whole budget up or down,
             or ``stripes``: the same, but one sign for a column and channel; or a pattern.
         reach: what share of the budget the start takes. Not 0: at the photo itself the gradient of a cosine vanishes.
+        band: where the budget is spent; None: everywhere.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Recipe:
     input_views: tuple[View, ...] = ()
     start: Start = "uniform"
     reach: float = 1.0
+    band: Band | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 0:
@@ -67,6 +70,11 @@ class Recipe:
         """It can be made on a black box: it takes no steps, or only asks."""
         return self.steps == 0 or isinstance(self.goal, LoseTheAnswers)
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the goal needs, and the masks for a band."""
+        return tuple(dict.fromkeys((*getattr(self.goal, "needs", ()), *(("masks",) if self.band else ()))))
+
     def require_ready(self) -> None:
         """Refuse a recipe that was made without something it needs, as ``make_recipe("universal")`` is.
 
@@ -78,8 +86,8 @@ class Recipe:
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
-    """Everything a recipe is made of, as plain values for a record."""
-    return {key: plain(value) for key, value in vars(recipe).items()}
+    """Everything a recipe is made of, as plain values for a record; without a band it is as before there were any."""
+    return {key: plain(value) for key, value in vars(recipe).items() if key != "band" or value is not None}
 
 
 def plain(part: Any) -> Any:

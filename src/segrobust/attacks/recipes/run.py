@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segrobust.attacks.band import confine
 from segrobust.attacks.budget import Box
 from segrobust.attacks.loop import Progress, Trace, Views, descend
 from segrobust.attacks.queries.goal import LoseTheAnswers
@@ -59,7 +60,7 @@ def attack(
         clean_masks: the photo's masks from ``segment_everything``; made here when a goal needs them and they are None.
         encoder_batch: views per encoder pass (None: what fits into memory).
         progress: called after every step.
-        **overrides: parameters of a recipe given by name.
+        **overrides: parameters of a recipe given by name; ``band`` and ``outside`` of any, see ``attacks.band``.
 
     Returns:
         The adversarial photo and what it cost.
@@ -72,21 +73,20 @@ def attack(
     if isinstance(recipe, Recipe) and overrides:
         raise UsageError(f"parameters {', '.join(overrides)} go with a recipe's name, not with a Recipe")
     limit = Budget.parse(budget)
-    _check(limit, protocol, where)
     chosen = make_recipe(recipe, **overrides) if isinstance(recipe, str) else recipe
+    _check(limit, protocol, where is not None or chosen.band is not None)
     begin = time.perf_counter()
     if chosen.blind and (chosen.steps or not segmenter.capabilities.gradient):
         if protocol == "paper":
             raise UsageError(f"protocol paper is of a model's resolution, unknown to {chosen.name!r}; use strict")
-        return _attack_blindly(Blind(segmenter, image, chosen, limit, seed, where, progress), begin)
+        return _attack_blindly(Blind(segmenter, image, chosen, limit, seed, where, clean_masks, progress), begin)
     white = require_white_box(segmenter)
     source = to_tensor(image.pixels, white.device)[None]
     if protocol == "paper":  # from here on the photo is the resized one
         source = white.resize(source)
     region = None if where is None else region_mask(white, image, where)
-    scene = Scene(white, image, source, limit, seed, chosen.name, clean_masks, region)
-    if region is not None:
-        scene.notes.append(f"only {int(region.sum())} of {region.size} pixels may change")
+    scene = Scene(white, image, source, limit, seed, chosen.name, clean_masks)
+    scene.where = confine(region, chosen.band, lambda: scene.masks, limit, scene.notes)
     with torch.backends.cudnn.flags(**REPEATABLE):
         final, trace, objective = _optimise(scene, chosen, encoder_batch, progress)
         pixels = _pixels(final, scene, protocol)
@@ -127,15 +127,15 @@ def _attack_blindly(blind: Blind, begin: float) -> AttackResult:
     )
 
 
-def _check(budget: Budget, protocol: Protocol, where: Where | None) -> None:
+def _check(budget: Budget, protocol: Protocol, confined: bool) -> None:
     if protocol not in ("strict", "paper"):
         raise UsageError(f"protocol {protocol!r} is not one of strict, paper")
     if budget.epsilon and not budget.levels:
         raise UsageError(
             f"epsilon {budget} is less than one level of an 8-bit pixel: the saved photo would be the original"
         )
-    if protocol == "paper" and (budget.norm != "linf" or where is not None):
-        raise UsageError("protocol paper knows no norm but L-infinity and no region; use protocol strict")
+    if protocol == "paper" and (budget.norm != "linf" or confined):
+        raise UsageError("protocol paper knows no norm but L-infinity, no region and no band; use protocol strict")
 
 
 def _optimise(

@@ -1,10 +1,12 @@
 """The table of attacks: names to recipes."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from segrobust.attacks.band import Band
 from segrobust.attacks.recipes.answers import ANSWERS
 from segrobust.attacks.recipes.base import Recipe
 from segrobust.attacks.recipes.features import FEATURES
@@ -31,13 +33,33 @@ RECIPES: Mapping[str, Callable[..., Recipe]] = {
 """What each makes can be changed by its parameters; those of a ``partial`` are what it is defined by."""
 
 
+OF_ALL: Mapping[str, Any] = {"band": 0, "outside": 0.0}
+"""Parameters of every recipe, see ``attacks.band``; a band of 0 pixels is none: the budget is the same everywhere."""
+
+
+def parameters_of(name: str) -> dict[str, Any]:
+    """The parameters of a recipe, its own and those of all, with their defaults."""
+    own = inspect.signature(RECIPES[name]).parameters
+    return {key: parameter.default for key, parameter in own.items() if key != "name"} | dict(OF_ALL)
+
+
 def make_recipe(name: str, **overrides: Any) -> Recipe:
     """A recipe by name, with some of its parameters changed.
+
+    Args:
+        name: one of ``RECIPES``.
+        **overrides: its own parameters; and ``band`` (pixels) and ``outside`` (a share of epsilon), with which all
+            recipes spend their budget around boundaries, see ``attacks.band.Band``.
 
     Raises:
         UsageError: unknown name or parameter, or a value outside its range.
     """
-    return make_from(RECIPES, name, "attack", "see 'segrobust ls attacks'", overrides)
+    own = {key: value for key, value in overrides.items() if key not in OF_ALL}
+    recipe = make_from(RECIPES, name, "attack", "see 'segrobust ls attacks'", own)
+    pixels, outside = (overrides.get(key, default) for key, default in OF_ALL.items())
+    if outside and not pixels:
+        raise UsageError(f"outside={outside} is a share of epsilon outside of a band; give band, a number of pixels")
+    return dataclasses.replace(recipe, band=Band(pixels, outside)) if pixels else recipe
 
 
 def make_from(

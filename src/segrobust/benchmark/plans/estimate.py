@@ -97,7 +97,7 @@ def count_calls(plan: Plan, data: Mapping[str, Dataset]) -> Estimate:
             else:
                 gradients[shot.surrogate] += _views(recipe) * _draws(shot.adaptive)
     for surrogate in plan.surrogates:
-        needs = any("masks" in getattr(shot.variant.make().goal, "needs", ()) for shot in attacks)
+        needs = any("masks" in shot.variant.make().needs for shot in attacks)
         asked = plan.protocol("clean") is not None and surrogate == plan.prompt_source
         whole[surrogate] += int(needs or asked)
     prompted = any(entry.protocol != "everything" for entry in plan.protocols)

@@ -94,8 +94,7 @@ def make(bench: Bench, image: Image, shot: Shot) -> Record:
     name = shot.surrogate or bench.plan.surrogates[0]
     plain = require_white_box(bench.model(name))
     recipe = shot.variant.make()
-    needs = getattr(recipe.goal, "needs", ())
-    masks: Masks | None = bench.clean_masks(name, image) if "masks" in needs else None
+    masks: Masks | None = bench.clean_masks(name, image) if "masks" in recipe.needs else None
     white = _adapted(plain, shot.adaptive, bench.plan.seed)
     notes: list[str] = []
     result = halving(
@@ -114,7 +113,7 @@ def make(bench: Bench, image: Image, shot: Shot) -> Record:
     )
     saved = bench.folder.save(result.image.pixels)
     guide = bench.folder.save(result.guide) if result.guide is not None else None
-    measured = file_part(bench, image, saved, shot.variant.epsilon)
+    measured = file_part(bench, image, saved, shot)
     fields = {**measured, **attack_part(result, notes), "object": saved, "guide": guide}
     return {"state": "done", "error": None, "object": saved, "result": fields}
 
@@ -123,12 +122,15 @@ def _adapted(white: WhiteBox, defence: str, seed: int) -> WhiteBox:
     return white if defence == NO_DEFENCE else adaptive(white, defence, seed=seed)
 
 
-def file_part(bench: Bench, image: Image, name: str, epsilon: str) -> Record:
-    """What is on disk, compared with the original; ``inside``: whether it keeps the budget, whatever its norm."""
-    saved = bench.saved(name)
+def file_part(bench: Bench, image: Image, name: str, shot: Shot) -> Record:
+    """What is on disk, compared with the original; ``inside``: whether it keeps the budget of its norm and band."""
+    saved, band = bench.saved(name), shot.variant.make().band
+    where = None
+    if band is not None:
+        where = band.share(bench.clean_masks(shot.surrogate or bench.plan.surrogates[0], image))
     change = (saved.pixels.astype(np.float64) - image.pixels) / 255
     return {
-        "inside": within(image.pixels, saved.pixels, Budget.parse(epsilon)),
+        "inside": within(image.pixels, saved.pixels, Budget.parse(shot.variant.epsilon), where),
         "linf_255": max_linf_255(image.pixels, saved.pixels),
         "l2": float(np.sqrt(np.square(change).sum())),
         "psnr": number(psnr(image.pixels, saved.pixels)),

@@ -1,6 +1,5 @@
 """The parts of a plan: data, attacks, protocols, defences; each checked when it is read."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
@@ -18,6 +17,7 @@ from pydantic import (
 )
 
 from segrobust.attacks.recipes import RECIPES, make_recipe
+from segrobust.attacks.recipes.table import parameters_of
 from segrobust.benchmark.parameters import check_kind, plain_value
 from segrobust.benchmark.rows import NOISE, SIGN_NOISE
 from segrobust.benchmark.settings import PromptPlan
@@ -167,14 +167,14 @@ class AttackEntry(Part):
 
     def _check(self, key: str, values: Any, *place: str | int) -> None:
         recipe = RECIPES[self.attack]
-        allowed = inspect.signature(recipe).parameters
+        allowed = parameters_of(self.attack)
         if key in getattr(recipe, "keywords", {}):
             raise PlaceError(f"attack {self.attack!r} has its own {key}, which cannot be changed", *place, key=True)
         for number, value in enumerate(values):
-            if key not in allowed or key == "name":
+            if key not in allowed:
                 ours(partial(make_recipe, self.attack, **{"" if key == "name" else key: value}), *place, key=True)
             within = (*place, number) if place[0] == "sweep" else place
-            ours(partial(check_kind, key, plain(value), allowed[key].default), *within)
+            ours(partial(check_kind, key, plain(value), allowed[key]), *within)
 
     def combinations(self) -> list[dict[str, Any]]:
         """The changed parameters of each attack that the entry stands for."""

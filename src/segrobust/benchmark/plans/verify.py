@@ -101,7 +101,7 @@ def _check_made(run: Run, bench: Bench) -> Iterator[str]:
             known |= {object_name(part) for part in (made["object"], made["result"]["guide"]) if part}
             try:
                 original = bench.photo(bench.sample(dataset, position), photo["sha256"])
-                measured = file_part(bench, original, made["object"], shot.variant.epsilon)
+                measured = file_part(bench, original, made["object"], shot)
             except Exception as error:
                 yield f"{name}: {' '.join(str(error).split())}"
                 continue
