@@ -53,6 +53,11 @@ def test_without_draws_there_is_no_expectation():
         adaptive(LinearSegmenter(), "noise-s0.05", draws=0)
 
 
+def test_protocol_paper_perturbs_behind_the_defence_and_is_refused():
+    with pytest.raises(UsageError, match="behind the defence 'bits-4', so an attack cannot adapt to it; use"):
+        attack(adaptive(LinearSegmenter(), "bits-4"), Image(np.zeros((8, 8, 3), np.uint8)), "noise", protocol="paper")
+
+
 @pytest.mark.parametrize("name", FIXED)
 def test_a_fixed_defence_has_one_view(name):
     model, x = adaptive(LinearSegmenter(), name), image().requires_grad_()

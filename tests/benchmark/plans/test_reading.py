@@ -56,6 +56,10 @@ WRONG = [
     (GOOD + "points_per_side: 0\n", "plan.yaml:11: points_per_side: Input should be greater than or equal to 1"),
     (GOOD + "max_memory: lots\n", "plan.yaml:11: max_memory: memory 'lots' is not a size"),
     (
+        changed("[none]", "[{defence: jpeg-q75, adaptive: true}]") + "space: paper\n",
+        "plan.yaml:11: space: space 'paper' begins behind 'jpeg-q75', which is to be adapted to; use 'strict'",
+    ),
+    (
         GOOD + "prompts_from: nano-vit\n",
         "plan.yaml:11: prompts_from: prompts_from must be one of the surrogates (nano)",
     ),
@@ -269,6 +273,11 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
+
+
+def test_paper_space_goes_with_a_defence_that_nothing_adapts_to() -> None:
+    plan, _ = parse_plan(changed("[none]", "[jpeg-q75]") + "space: paper\n", "plan.yaml")
+    assert (plan.space, plan.adaptive_defences) == ("paper", ())
 
 
 @given(ANYTHING, st.sampled_from(KEYS))

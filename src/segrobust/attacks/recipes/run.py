@@ -21,7 +21,7 @@ from segrobust.attacks.saving import round_into_budget, round_to_8_bits
 from segrobust.attacks.scene import Scene
 from segrobust.attacks.seen import Objective
 from segrobust.errors import UsageError
-from segrobust.models.base import Segmenter, require_white_box
+from segrobust.models.base import Segmenter, WhiteBox, require_white_box
 from segrobust.models.geometry import resize, to_tensor
 from segrobust.types import AttackResult, Budget, Image, Masks, Pixels
 
@@ -83,6 +83,7 @@ def attack(
     white = require_white_box(segmenter)
     source = to_tensor(image.pixels, white.device)[None]
     if protocol == "paper":  # from here on the photo is the resized one
+        _require_no_defence(white)
         source = white.resize(source)
     region = None if where is None else region_mask(white, image, where)
     scene = Scene(white, image, source, limit, seed, chosen.name, clean_masks)
@@ -136,6 +137,15 @@ def _check(budget: Budget, protocol: Protocol, confined: bool) -> None:
         )
     if protocol == "paper" and (budget.norm != "linf" or confined):
         raise UsageError("protocol paper knows no norm but L-infinity, no region and no band; use protocol strict")
+
+
+def _require_no_defence(white: WhiteBox) -> None:
+    """Protocol ``paper`` perturbs what comes after the resize, and a defence stands before: nothing would adapt."""
+    if (defence := getattr(white, "defence", None)) is not None:
+        raise UsageError(
+            f"protocol paper perturbs what the model sees behind the defence {defence.name!r}, so an attack cannot "
+            "adapt to it; use protocol strict"
+        )
 
 
 def _optimise(

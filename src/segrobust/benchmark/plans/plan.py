@@ -112,6 +112,12 @@ class Plan(Part):
             known = ", ".join(self.surrogates)
             message = f"prompts_from must be one of the surrogates ({known}), got {self.prompts_from!r}"
             raise PlaceError(message, "prompts_from")
+        if self.space == "paper" and self.adaptive_defences:
+            first = self.adaptive_defences[0]
+            message = (
+                f"space 'paper' begins behind {first!r}, which is to be adapted to; use 'strict', or 'adaptive: false'"
+            )
+            raise PlaceError(message, "space")
         for name in self.load:
             if name not in self.models:
                 message = f"load names {name!r}, which is not a surrogate or target ({', '.join(self.models)})"
