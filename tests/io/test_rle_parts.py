@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from segrobust.io.rle import decode_part, encode_part
+from segrobust.io.rle import decode_part, encode_part, run_lengths
 from segrobust.types import Masks, encode_mask
 
 
@@ -19,6 +19,36 @@ def test_a_part_is_encoded_as_coco_does_the_whole(part: np.ndarray, margins: tup
     whole = np.pad(part, ((top, bottom), (left, right)))
     if whole.size:
         assert encode_part(part, whole.shape, (top, left)) == encode_mask(whole)
+
+
+@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)))
+def test_run_lengths_are_those_of_pycocotools(mask: np.ndarray) -> None:
+    runs = run_lengths(encode_mask(mask)["counts"])
+    flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    np.testing.assert_array_equal(flat.reshape(mask.shape[::-1]).T, mask)
+
+
+def test_long_runs() -> None:
+    mask = np.zeros((3000, 4000), np.bool_)
+    mask[:, 1000:3000] = True
+    assert run_lengths(encode_mask(mask)["counts"]).tolist() == [3_000_000, 6_000_000, 3_000_000]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ("", "counts is no COCO run-length string: ''"),
+        ("12 3", "counts is no COCO run-length string: '12 3'"),
+        ("p5", "counts is no COCO run-length string: 'p5'"),
+        ("ü5", "counts is no COCO run-length string: 'ü5'"),
+        ("\U0001f600", "counts is no COCO run-length string"),
+        ("5P", "counts breaks off: '5P'"),
+        ("o" * 8 + "0", "counts is no COCO run-length string, a run is too long: 'oooooooo0'"),
+    ],
+)
+def test_what_is_no_run_length_string(counts: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        run_lengths(counts)
 
 
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)))

@@ -140,7 +140,7 @@ def test_the_order_of_the_file_is_kept_and_its_boxes_are_not_believed(tmp_path: 
     [
         ({"size": [4, 6], "counts": "zzz\x7f"}, "run-length string"),
         ({"size": [4, 6], "counts": ""}, "run-length string"),
-        ({"size": [4, 6], "counts": "ü"}, "ascii"),
+        ({"size": [4, 6], "counts": "ü"}, "run-length string: 'ü'"),
         ({"size": [4, 6], "counts": "5"}, "cover 5 pixels of 24"),
         ({"size": [4, 6], "counts": "ooooooooo0"}, "too long"),
         ({"size": [4, 6], "counts": "n0J"}, "negative length, -6"),

@@ -96,16 +96,26 @@ def _polygons(raw: list[Any], side: int) -> list[list[float]]:
 def run_lengths(counts: str) -> NDArray[np.int64]:
     """The run lengths of COCO's compressed string: 5 bits per character, later runs as differences.
 
+    Source: pycocotools, ``rleFrString``; written anew, because that reads past the end of a string that breaks off.
+
+    Args:
+        counts: the string; nothing is believed of it.
+
+    Returns:
+        The runs, as the string says: they may be negative, and need not fill any mask.
+
     Raises:
         ValueError: it is no such string.
     """
-    codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
-    if codes.size == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise ValueError("counts is not a COCO run-length string")
+    codes = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
+    if not counts.isascii() or codes.size == 0 or codes.min() < 0 or codes.max() > 63:
+        raise ValueError(f"counts is no COCO run-length string: {counts[:40]!r}")
+    if codes[-1] & 32:
+        raise ValueError(f"counts breaks off: {counts[-40:]!r}")
     ends = np.flatnonzero(codes & 32 == 0)
     starts = np.concatenate([[0], ends[:-1] + 1])
     if (ends - starts).max() > 6:
-        raise ValueError("counts holds a run that is too long")
+        raise ValueError(f"counts is no COCO run-length string, a run is too long: {counts[:40]!r}")
     place = 5 * (np.arange(codes.size) - np.repeat(starts, ends - starts + 1))
     runs: NDArray[np.int64] = np.add.reduceat((codes & 31) << place, starts)
     negative = codes[ends] & 16 != 0

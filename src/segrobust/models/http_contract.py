@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 
 from segrobust.errors import AnswerError, ModelError
+from segrobust.io.rle import run_lengths
 from segrobust.types import RLE, Image, Masks, Prompts, encode_mask
 
 REQUEST = "segrobust-segment/1"
@@ -124,7 +125,7 @@ def _read_mask(mask: Any, index: int, size: tuple[int, int]) -> RLE:
         raise ValueError(f"mask {index} has size {mask.get('size')}, the photo {list(size)} (height, width)")
     counts = mask.get("counts")
     if isinstance(counts, str):
-        _check_runs(run_lengths(counts), index, size)
+        _check_runs(run_lengths(counts).tolist(), index, size)
         return RLE(size=list(size), counts=counts)
     if isinstance(counts, list):
         _check_runs(counts, index, size)
@@ -140,30 +141,3 @@ def _check_runs(runs: Sequence[Any], index: int, size: tuple[int, int]) -> None:
         raise ValueError(f"mask {index}: run lengths must be whole numbers from 0")
     if sum(runs) != size[0] * size[1]:
         raise ValueError(f"mask {index}: run lengths add up to {sum(runs)}, the photo has {size[0] * size[1]} pixels")
-
-
-def run_lengths(counts: str) -> list[int]:
-    """The run lengths of a compressed COCO RLE: five bits a character, differences from the last run but one.
-
-    Source: pycocotools, ``rleFrString``; written anew, because that reads past the end of a text that breaks off.
-
-    Raises:
-        ValueError: not such a text.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 30:
-            raise ValueError(f"counts is no compressed RLE: {counts[:40]!r}")
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if bits & 0x20:
-            continue
-        if bits & 0x10:
-            value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value = shift = 0
-    if shift:
-        raise ValueError(f"counts breaks off: {counts[-40:]!r}")
-    return runs
