@@ -16,6 +16,7 @@ from segrobust.benchmark.folder import write_json
 from segrobust.benchmark.items import Bench
 from segrobust.benchmark.settings import Settings
 from segrobust.errors import MissingError, SegrobustError, UsageError
+from segrobust.models.ensemble import made_on
 
 
 @contextmanager
@@ -60,6 +61,7 @@ def write_circumstances(bench: Bench, command: Sequence[str]) -> None:
             was begun with, so half of the numbers would be of one kind and half of another.
     """
     about = {"model_sha256": bench.model_sha256, "everything": dataclasses.asdict(bench.everything)}
+    about |= made_on(bench.model)
     device = str(getattr(bench.model, "device", "its own"))  # a black box does not say
     write_journal(bench.folder.root, bench.config, device, about, command)
 

@@ -13,7 +13,7 @@ from segrobust.benchmark.folder import SAMPLES_SCHEMA, Record
 from segrobust.errors import SegrobustError
 from segrobust.evaluation.evaluate import PartScores, Scores
 from segrobust.evaluation.metrics import PromptScores
-from segrobust.models import entries
+from segrobust.models.registry import provenance
 from segrobust.types import AttackResult, Image
 
 RESULTS_SCHEMA = "segrobust.results/1"
@@ -113,7 +113,7 @@ def aggregate(config: RunConfig, records: Sequence[Record]) -> Record:
     return {
         "schema": RESULTS_SCHEMA,
         "model": config.model,
-        "licence": next((e.licence for e in entries() if e.name == config.model), None),
+        "licence": provenance(config.model)["licence"],
         "parameters": dict(config.parameters),
         "dtype": config.dtype,
         "autocast": config.autocast,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segrobust.errors import UsageError
+from segrobust.models.ensemble_names import members_of
 
 CLEAN = "clean"
 NOISE = "noise"
@@ -32,7 +33,8 @@ class Row:
     Attributes:
         dataset: name of the photo's dataset in the plan.
         image: the photo's id, unique in its dataset.
-        surrogate: the model that the attack looked into; None for the original photo and for noise, which need none.
+        surrogate: the model, or the ensemble, that the attack looked into; None for the original photo and for noise,
+            which need none.
         attack: the label in tables, e.g. ``rga`` or ``rga[eps=4/255]``; ``clean`` for the original photo, and
             ``noise`` and ``sign-noise`` (with their epsilon, where a plan has several) for the controls.
         recipe: the name in the table of attacks; one label has one recipe.
@@ -47,7 +49,8 @@ class Row:
         error: why it failed, in one line; None if it did not.
         item: what was measured; ``{}`` if it failed. Of the prompt protocols: ``prompts``, a mapping of equally long
             lists ``kind`` (point or box), ``mask``, ``area`` (pixels of the reference mask), ``iou``,
-            ``boundary_iou``, ``precision``, ``recall``, ``f1`` (in [0, 1], or None where undefined); and ``empty``.
+            ``boundary_iou``, ``precision``, ``recall``, ``f1`` (in [0, 1], or None where undefined), ``displacement``
+            (pixels, or None where a mask is empty; older runs have no such list); and ``empty``.
             Of ``everything``: ``masks_clean``, ``masks_found``, ``matched_miou``, ``map``.
         made: how the photo was made, and what lies on disk; ``{}`` for the original. ``linf_255``, ``l2`` (of values
             in [0, 1]), ``psnr``, ``ssim``, ``bytes``, ``object`` (the saved photo's name in the run folder); ``loss``
@@ -99,8 +102,8 @@ class Row:
 
     @property
     def white_box(self) -> bool:
-        """Whether the attack looked into the very model that answered."""
-        return self.surrogate is not None and self.surrogate == self.target
+        """Whether the attack looked into the very model that answered, alone or among others."""
+        return self.surrogate is not None and self.target in (self.surrogate, *members_of(self.surrogate))
 
     def key(self) -> Key:
         """What makes a row unique; sorted by it, rows are in one order whatever order they were computed in."""

@@ -15,6 +15,7 @@ from segrobust.defences.names import make_defence
 from segrobust.defences.placement import PlacedGeometry
 from segrobust.errors import UsageError
 from segrobust.models.base import Embedding, EverythingFirst, EverythingSettings, Observed, Prediction, WhiteBox
+from segrobust.models.ensemble import Ensemble
 from segrobust.models.geometry import Geometry
 from segrobust.randomness import stream
 from segrobust.types import Image, Masks, Prompts
@@ -33,7 +34,7 @@ def adaptive(white: WhiteBox, defence: Defence | str, draws: int = 10, seed: int
         seed: of the draws.
 
     Returns:
-        An :class:`Adaptive`; ``white`` itself for ``none``.
+        An :class:`Adaptive`; ``white`` itself for ``none``; of an ensemble, the ensemble of its members' own.
 
     Raises:
         UsageError: no such defence, or fewer than one draw.
@@ -41,7 +42,11 @@ def adaptive(white: WhiteBox, defence: Defence | str, draws: int = 10, seed: int
     made = make_defence(defence) if isinstance(defence, str) else defence
     if draws < 1:
         raise UsageError(f"draws must be at least 1, got {draws}; the expectation over a random defence needs 10 or so")
-    return white if isinstance(made, NoDefence) else Adaptive(white, made, draws if made.random else 1, seed)
+    if isinstance(made, NoDefence):
+        return white
+    if isinstance(white, Ensemble):
+        return Ensemble([adaptive(member, made, draws, seed) for member in white.members], white.rule)
+    return Adaptive(white, made, draws if made.random else 1, seed)
 
 
 class Adaptive(WhiteBox, EverythingFirst):

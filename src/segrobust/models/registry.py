@@ -5,9 +5,10 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from segrobust.errors import MissingError, ModelError
+from segrobust.errors import MissingError, ModelError, UsageError
+from segrobust.models.ensemble_names import check_rule, members_of, rule_of
 from segrobust.models.options import LoadOptions, parse_memory, pick_autocast, pick_device, pick_dtype
 from segrobust.models.plugins import STATE, load_plugin, plugin_entries
 from segrobust.models.table import ENTRIES, ModelEntry
@@ -39,6 +40,13 @@ def find_entry(name: str) -> ModelEntry | None:
     return next((entry for entry in entries() if entry.name == name), None)
 
 
+def provenance(name: str) -> dict[str, str | None]:
+    """Licence and family of a model, where known; of an ensemble those of its members, each once."""
+    known = [entry for entry in map(find_entry, members_of(name) or (name,)) if entry is not None]
+    licences, families = (dict.fromkeys(getattr(entry, key) for entry in known) for key in ("licence", "family"))
+    return {"licence": "; ".join(licences) or None, "family": "; ".join(families) or None}
+
+
 def load(
     name: str,
     *,
@@ -55,7 +63,8 @@ def load(
         name: a name from ``segrobust ls models``; any Hugging Face name of a SAM, SAM-HQ, SAM 2 or SAM 3; a folder
             (``config.json`` and ``model.safetensors``); a file of weights that is recognised by its keys; an ONNX file
             (``model.onnx``) or a pair (``encoder.onnx,decoder.onnx``); an HTTP address; or a Python function
-            (``package.module:function``).
+            (``package.module:function``). Several white boxes with ``+`` between them are an ensemble, see
+            ``models.ensemble``; a rule may follow: ``nano+nano-hiera@alternate``.
         device: ``auto`` (CUDA, then MPS, then CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         dtype: ``float32``, ``bfloat16`` or ``float16`` for weights and activations.
         autocast: ``bfloat16`` or ``float16``: weights stay float32, products are computed in this type.
@@ -69,6 +78,9 @@ def load(
         MissingError: an optional dependency is not installed.
         UsageError: a setting that cannot be meant.
     """
+    if members_of(name) and not Path(name).exists():
+        settings = {"device": device, "dtype": dtype, "autocast": autocast, "max_memory": max_memory}
+        return _load_together(name, checkpoint, settings | {"compile": compile})
     loader = _find_loader(name)
     kind = pick_dtype(dtype)
     options = LoadOptions(
@@ -83,6 +95,27 @@ def load(
     if entry is not None and entry.state == STATE:
         return load_plugin(entry, options)
     return _import(loader, name)(name, options)
+
+
+def _load_together(name: str, checkpoint: object, settings: dict[str, Any]) -> "Segmenter":
+    """The ensemble of a name.
+
+    Raises:
+        UsageError: a checkpoint is given, or a model is named twice.
+        ModelError: the rule or a member is unknown.
+    """
+    members, rule = members_of(name), rule_of(name)
+    check_rule(rule)
+    if checkpoint is not None:
+        raise UsageError(f"a checkpoint is of one model, and {name!r} names {len(members)}")
+    if len(set(members)) < len(members):
+        raise UsageError(f"{name!r} names a model twice")
+    for member in members:
+        _find_loader(member)  # an unknown name is told before anything is loaded
+    loaded = [load(member, **settings) for member in members]
+    from segrobust.models.ensemble import Ensemble
+
+    return Ensemble(loaded, rule)
 
 
 def _find_loader(name: str) -> str:

@@ -17,6 +17,7 @@ from segrobust.attacks.updates.base import Probe
 from segrobust.errors import UsageError
 from segrobust.io.images import read_image
 from segrobust.models.base import WhiteBox, require_white_box
+from segrobust.models.ensemble import require_single
 from segrobust.models.geometry import to_tensor
 from segrobust.types import Budget, Image
 
@@ -75,7 +76,7 @@ class Surrogate:
         """The probe of the surrogate.
 
         Raises:
-            CapabilityError: the surrogate is a black box.
+            CapabilityError: the surrogate is a black box, or an ensemble.
         """
         white = _load(self.model)
         source = to_tensor(case.image.pixels, white.device)[None]
@@ -146,4 +147,4 @@ class _There:
 def _load(name: str) -> WhiteBox:
     from segrobust.models import load
 
-    return require_white_box(load(name))
+    return require_single(require_white_box(load(name)), "a prior is")

@@ -10,18 +10,19 @@ from torch import Tensor
 
 from segrobust.attacks.band import confine
 from segrobust.attacks.budget import Box
-from segrobust.attacks.loop import Progress, Trace, Views, descend
+from segrobust.attacks.loop import Progress, Trace, iterate
 from segrobust.attacks.queries.goal import LoseTheAnswers
 from segrobust.attacks.recipes.base import Recipe, settings_of
 from segrobust.attacks.recipes.blind import Blind
+from segrobust.attacks.recipes.cast import Cast
 from segrobust.attacks.recipes.starts import start_of
 from segrobust.attacks.recipes.table import make_recipe
 from segrobust.attacks.region import Where, region_mask
 from segrobust.attacks.saving import round_into_budget, round_to_8_bits
 from segrobust.attacks.scene import Scene
-from segrobust.attacks.seen import Objective
 from segrobust.errors import UsageError
 from segrobust.models.base import Segmenter, WhiteBox, require_white_box
+from segrobust.models.ensemble import require_single
 from segrobust.models.geometry import resize, to_tensor
 from segrobust.types import AttackResult, Budget, Image, Masks, Pixels
 
@@ -48,7 +49,8 @@ def attack(
     """Attack one photo.
 
     Args:
-        segmenter: a white box; for recipes that ask, and for noise, anything that answers prompts.
+        segmenter: a white box, or several (``models.ensemble.Ensemble``); for recipes that ask, and for noise, anything
+            that answers prompts.
         image: the photo, original resolution.
         recipe: a name from ``RECIPES`` or a ``Recipe``.
         budget: L-infinity, written ``8/255``, or another norm, see ``Budget``.
@@ -66,7 +68,7 @@ def attack(
         The adversarial photo and what it cost.
 
     Raises:
-        UsageError: unknown recipe, parameter or protocol.
+        UsageError: unknown recipe, parameter or protocol; or an ensemble where one model is needed.
         CapabilityError: the segmenter gives no gradients, and the recipe needs them.
         GradientError: the gradient vanished or is not finite.
     """
@@ -81,6 +83,8 @@ def attack(
             raise UsageError(f"protocol paper is of a model's resolution, unknown to {chosen.name!r}; use strict")
         return _attack_blindly(Blind(segmenter, image, chosen, limit, seed, where, clean_masks, progress), begin)
     white = require_white_box(segmenter)
+    if protocol == "paper":
+        require_single(white, "protocol paper is of the resolution of")
     source = to_tensor(image.pixels, white.device)[None]
     if protocol == "paper":  # from here on the photo is the resized one
         _require_no_defence(white)
@@ -89,9 +93,9 @@ def attack(
     scene = Scene(white, image, source, limit, seed, chosen.name, clean_masks)
     scene.where = confine(region, chosen.band, lambda: scene.masks, limit, scene.notes)
     with torch.backends.cudnn.flags(**REPEATABLE):
-        final, trace, objective = _optimise(scene, chosen, encoder_batch, progress)
+        final, trace, cast = _optimise(scene, chosen, encoder_batch, progress)
         pixels = _pixels(final, scene, protocol)
-        given_back = None if objective is None else _given_back(scene, objective, pixels, trace.loss[-1])
+        given_back = None if cast is None else _given_back(scene, cast, pixels, trace.loss[-1])
     return AttackResult(
         image=Image(pixels, name=image.name),
         attack=chosen.name,
@@ -150,36 +154,27 @@ def _require_no_defence(white: WhiteBox) -> None:
 
 def _optimise(
     scene: Scene, recipe: Recipe, encoder_batch: int | None, progress: Progress | None
-) -> tuple[Tensor, Trace, Objective | None]:
-    source = scene.source
+) -> tuple[Tensor, Trace, Cast | None]:
+    source, trace = scene.source, Trace()
     where = None if scene.where is None else torch.from_numpy(np.ascontiguousarray(scene.where)).to(source.device)
     box = Box.around(source, scene.budget, where)
     start = start_of(recipe, source, box, scene.budget, scene.torch_stream("start"))
     if recipe.steps == 0 or isinstance(recipe.goal, LoseTheAnswers):
-        return box.project_(start), Trace(), None
-    objective = recipe.goal(scene)
-    final, trace = descend(
-        scene.segmenter,
-        start,
-        box,
-        objective,
-        recipe.update,
-        steps=recipe.steps,
-        pixel_views=recipe.pixel_views,
-        input_views=recipe.input_views,
-        generator=scene.torch_stream("views"),
-        encoder_batch=encoder_batch,
-        progress=progress,
+        return box.project_(start), trace, None
+    cast, drawn = Cast.of(scene, recipe), scene.torch_stream("views")
+    probe = cast.probe(box, trace, drawn, (recipe.pixel_views, recipe.input_views), encoder_batch)
+    final = iterate(
+        probe, start, box, recipe.update, steps=recipe.steps, generator=drawn, trace=trace, progress=progress
     )
-    trace.encoder_forward += scene.encoded
-    trace.encoder_backward += scene.differentiated
-    return final, trace, objective
+    trace.loss.append(probe.loss(final))
+    cast.account(scene, trace)
+    return final, trace, cast
 
 
-def _given_back(scene: Scene, objective: Objective, saved: Pixels, reached: float) -> float | None:
+def _given_back(scene: Scene, cast: Cast, saved: Pixels, reached: float) -> float | None:
     """See ``AttackResult.float_to_8bit``. Two looks at plain images, not counted: they are no attack's cost."""
-    white, box = scene.segmenter, Box.around(scene.source, scene.budget)
-    view = Views(white, objective, (), (), scene.torch_stream("saved"), Trace(), box)
+    white = scene.segmenter
+    view = cast.probe(Box.around(scene.source, scene.budget), Trace(), scene.torch_stream("saved"))
     shown = to_tensor(saved, white.device)[None]
     if shown.shape != scene.source.shape:  # protocol paper: the loss is that of the resized photo
         shown = white.resize(shown)

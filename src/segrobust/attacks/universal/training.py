@@ -23,6 +23,7 @@ from segrobust.attacks.universal.haar import Bands, with_gradient
 from segrobust.attacks.universal.recipe import UniversalRecipe, make_universal
 from segrobust.errors import UsageError
 from segrobust.models.base import Segmenter, require_white_box
+from segrobust.models.ensemble import require_single
 from segrobust.randomness import torch_stream
 from segrobust.types import Budget, Image
 
@@ -112,7 +113,7 @@ def train_universal(
 
     Raises:
         UsageError: no photos, an unknown recipe or parameter, or another norm than L-infinity.
-        CapabilityError: the segmenter gives no gradients.
+        CapabilityError: the segmenter gives no gradients, or is an ensemble.
         GradientError: a gradient vanished or is not finite.
     """
     if isinstance(recipe, UniversalRecipe) and overrides:
@@ -121,7 +122,7 @@ def train_universal(
     limit = training_budget(chosen, budget)
     if not len(photos):
         raise UsageError("a universal perturbation is trained on photos; got none")
-    white = require_white_box(segmenter)
+    white = require_single(require_white_box(segmenter), "a universal perturbation is trained on")
     white = white if chosen.normalised else Unnormalised(white)
     begin = time.perf_counter()
     side = chosen.side or white.geometry(photos[0].size).side

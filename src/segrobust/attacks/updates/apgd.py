@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -49,10 +50,12 @@ class AutoStep:
     Attributes:
         momentum: a, 0.75.
         rho: 0.75.
+        compares_losses: of different steps, so they must be of one objective.
     """
 
     momentum: float = 0.75
     rho: float = 0.75
+    compares_losses: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.momentum <= 1:

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -17,6 +18,8 @@ from segrobust.benchmark.rows import CLEAN, NO_DEFENCE
 from segrobust.defences.names import make_defence
 from segrobust.io.datasets import Dataset
 from segrobust.models.base import EverythingSettings, Segmenter, WhiteBox
+from segrobust.models.ensemble import members
+from segrobust.models.ensemble_names import ALTERNATE, members_of, rule_of
 from segrobust.models.geometry import to_tensor
 from segrobust.randomness import stream, torch_stream
 from segrobust.types import Budget, Image, Prompts
@@ -95,7 +98,7 @@ def count_calls(plan: Plan, data: Mapping[str, Dataset]) -> Estimate:
             if recipe.blind:  # it only asks, once for each of its steps
                 passes[shot.surrogate] += recipe.steps
             else:
-                gradients[shot.surrogate] += _views(recipe) * _draws(shot.adaptive)
+                gradients[shot.surrogate] += _views(recipe) * _draws(shot.adaptive) * _at_once(shot.surrogate)
     for surrogate in plan.surrogates:
         needs = any("masks" in shot.variant.make().needs for shot in attacks)
         asked = plan.protocol("clean") is not None and surrogate == plan.prompt_source
@@ -111,6 +114,11 @@ def count_calls(plan: Plan, data: Mapping[str, Dataset]) -> Estimate:
             whole[target] += (shown + 1) * votes * (plan.protocol("everything") is not None)
     calls = {name: Calls(*(photos * c[name] for c in (gradients, passes, whole))) for name in plan.models}
     return Estimate(photos, photos * len(attacks), photos * scores, calls)
+
+
+def _at_once(surrogate: str) -> int:
+    """How many models are asked at every step."""
+    return len(members_of(surrogate)) or 1 if rule_of(surrogate) != ALTERNATE else 1
 
 
 def _views(recipe: Recipe) -> int:
@@ -177,7 +185,8 @@ def _measure(plan: Plan, model: Segmenter, image: Image, attacked: bool) -> Seco
     count = sum(p.masks * (p.points + p.boxes) for p in asked)
     one = _time(lambda: model.answer(image, _prompts(image, 1)))
     answer = _time(lambda: model.answer(image, _prompts(image, count))) if count else one
-    gradient = _time(lambda: _gradient(model, image)) if attacked and isinstance(model, WhiteBox) else 0.0
+    whites = members(model) if attacked and isinstance(model, WhiteBox) else ()
+    gradient = sum(_time(partial(_gradient, white, image)) for white in whites) / max(1, len(whites))
     each = max(0.0, answer - one) / max(1, count - 1)
     return Seconds(gradient, answer, one + each * _grid(everything_of(plan, model)))
 

@@ -7,7 +7,8 @@ from segrobust.benchmark.plans.plan import Plan
 from segrobust.errors import CapabilityError, UsageError
 from segrobust.models import load
 from segrobust.models.base import EverythingSettings, Segmenter, require_white_box
-from segrobust.models.registry import find_entry
+from segrobust.models.ensemble import Ensemble, made_on
+from segrobust.models.registry import provenance
 
 Facts = dict[str, Any]
 
@@ -36,16 +37,25 @@ def check_model(plan: Plan, name: str, model: Segmenter) -> Facts:
         if plan.loading(name)["max_memory"] is not None:
             white.views_at_a_time(1)  # a limit that nothing fits into is told now
     if name in plan.targets:
+        if isinstance(model, Ensemble):
+            raise CapabilityError(f"the ensemble {name!r} is attacked, not scored: name its members as targets")
         _require_answers(plan, name, model)
-    entry = find_entry(name)
     return {
         "sha256": str(getattr(model, "fingerprint", "")),
-        "licence": entry.licence if entry else None,
-        "family": entry.family if entry else None,
+        **provenance(name),
         "gradient": model.capabilities.gradient,
         "everything": asdict(everything_of(plan, model)),
         "loaded": plan.load[name].model_dump() if name in plan.load else {},
+        **_members(model),
     }
+
+
+def _members(model: Segmenter) -> Facts:
+    """Of an ensemble: its rule, and the weights and licence of every member."""
+    if not isinstance(model, Ensemble):
+        return {}
+    about = made_on(model)["ensemble"]
+    return {"rule": about["rule"], "members": [member | provenance(member["model"]) for member in about["members"]]}
 
 
 def require_same(name: str, before: Facts, now: Facts) -> None:
