@@ -10,15 +10,25 @@ from segrobust.attacks.objectives.table import OBJECTIVES
 from segrobust.attacks.scene import Goal, Scene
 from segrobust.attacks.seen import Objective
 from segrobust.errors import UsageError
+from segrobust.regions.atoms import atoms
+from segrobust.regions.colours import contrast_colours
+from segrobust.regions.crossing import crossing
 from segrobust.regions.guide import GuideBuilder, random_cells, region_guided_map
+from segrobust.regions.tree import tree
 
 GUIDES: Mapping[str, GuideBuilder] = {
     "regions": region_guided_map,
     "random-cells": random_cells,
     "undilated": partial(region_guided_map, dilation=0),
     "uncut": partial(region_guided_map, grid=False),
+    "tree": tree,
+    "atoms": atoms,
+    "crossing": crossing,
+    "regions-contrast": partial(region_guided_map, colours=contrast_colours),
+    "atoms-contrast": partial(atoms, colours=contrast_colours),
 }
-"""The paper's map, our control, and the map without one of its two steps: small regions grown, large ones cut."""
+"""The paper's map, our control, the map without one of its two steps (small regions grown, large ones cut), and ours
+for masks that overlap (docs/research/overlap.md)."""
 
 
 @dataclass(frozen=True)

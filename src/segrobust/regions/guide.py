@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from segrobust.regions.colours import Colouring, random_colours
+from segrobust.regions.neighbours import Labels
 from segrobust.types import Bools, Ints, Masks, Pixels, decode_mask
 
 
@@ -26,7 +28,7 @@ class Guide:
     """
 
     picture: Pixels
-    labels: NDArray[np.int32]
+    labels: Labels
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -47,7 +49,13 @@ GuideBuilder = Callable[[Masks, np.random.Generator], Guide]
 
 
 def region_guided_map(
-    masks: Masks, generator: np.random.Generator, *, grid_rate: float = 0.1, dilation: int = 100, grid: bool = True
+    masks: Masks,
+    generator: np.random.Generator,
+    *,
+    grid_rate: float = 0.1,
+    dilation: int = 100,
+    grid: bool = True,
+    colours: Colouring = random_colours,
 ) -> Guide:
     """The region-guided map: big regions cut into cells, small regions grown (Segmentation-And-Dilation).
 
@@ -68,6 +76,7 @@ def region_guided_map(
             50 times is one square that reaches 100.
         grid: False, for ablations (the paper has no such option): large masks are not cut; each is painted as one
             region where nothing is painted yet, in mask order, after the small ones.
+        colours: of the regions; the paper's are random.
 
     Returns:
         The guide. Small regions are numbered first, in mask order, then cells row by row; a region of which nothing
@@ -76,7 +85,7 @@ def region_guided_map(
     Raises:
         ValueError: ``grid_rate`` or ``dilation`` out of range.
     """
-    return _colour(_sad_labels(masks, grid_rate, dilation, grid), generator)
+    return painted(_sad_labels(masks, grid_rate, dilation, grid), generator, colours)
 
 
 def random_cells(masks: Masks, generator: np.random.Generator, *, grid_rate: float = 0.1, dilation: int = 100) -> Guide:
@@ -102,36 +111,34 @@ def random_cells(masks: Masks, generator: np.random.Generator, *, grid_rate: flo
         ValueError: ``grid_rate`` or ``dilation`` out of range.
     """
     sizes = np.bincount(_sad_labels(masks, grid_rate, dilation).ravel())
-    black, painted = int(sizes[0]), sizes[1:]
-    gaps = max(1, round(black / painted.mean())) if len(painted) and black else int(black > 0)
+    black, visible = int(sizes[0]), sizes[1:]
+    gaps = max(1, round(black / visible.mean())) if len(visible) and black else int(black > 0)
     cuts = np.linspace(0, black, gaps + 1).round().astype(np.int64)
-    pieces = np.concatenate([painted, np.diff(cuts)]).astype(np.int64)
-    numbers = np.concatenate([np.arange(1, len(painted) + 1), np.zeros(gaps)]).astype(np.int32)
+    pieces = np.concatenate([visible, np.diff(cuts)]).astype(np.int64)
+    numbers = np.concatenate([np.arange(1, len(visible) + 1), np.zeros(gaps)]).astype(np.int32)
     order = generator.permutation(len(pieces))
     labels = np.zeros(masks.size, np.int32)
     y, x = (axis.ravel() for axis in np.indices(masks.size, dtype=np.min_scalar_type(max(masks.size))))
     _deal(labels, y, x, pieces[order], numbers[order])
-    return _colour(labels, generator)
+    return painted(labels, generator)
 
 
-def _sad_labels(masks: Masks, grid_rate: float, dilation: int, grid: bool = True) -> NDArray[np.int32]:
-    if not 0 < grid_rate <= 1:
-        raise ValueError(f"grid_rate is a share of the short side, in (0, 1], got {grid_rate}")
+def _sad_labels(masks: Masks, grid_rate: float, dilation: int, grid: bool = True) -> Labels:
+    side = cell_side(masks.size, grid_rate)
     if dilation < 0:
         raise ValueError(f"dilation must be at least 0 pixels, got {dilation}")
     labels = np.zeros(masks.size, np.int32)
-    side = max(1, int(grid_rate * min(masks.size)))
     large = masks.areas > side**2
     count = 0
     for i in np.flatnonzero(~large & (masks.areas > 0)):
-        grown, y, x = _dilated(masks.mask(int(i)), masks.boxes[i].astype(np.int64), dilation)
+        grown, y, x = dilated(masks.mask(int(i)), masks.boxes[i].astype(np.int64), dilation)
         place = labels[y : y + grown.shape[0], x : x + grown.shape[1]]
         free = grown & (place == 0)
         if free.any():
             count += 1
             place[free] = count
     if grid:
-        _paint_cells(labels, _union(masks, np.flatnonzero(large)), side, count)
+        paint_cells(labels, _union(masks, np.flatnonzero(large)).astype(np.int32), side, count)
         return labels
     for i in np.flatnonzero(large):
         free = masks.mask(int(i)) & (labels == 0)
@@ -141,7 +148,18 @@ def _sad_labels(masks: Masks, grid_rate: float, dilation: int, grid: bool = True
     return labels
 
 
-def _dilated(mask: Bools, box: Ints, reach: int) -> tuple[Bools, int, int]:
+def cell_side(size: tuple[int, int], grid_rate: float) -> int:
+    """The side g of a cell in pixels, at least 1, on a photo of ``(height, width)``.
+
+    Raises:
+        ValueError: ``grid_rate`` is not in (0, 1].
+    """
+    if not 0 < grid_rate <= 1:
+        raise ValueError(f"grid_rate is a share of the short side, in (0, 1], got {grid_rate}")
+    return max(1, int(grid_rate * min(size)))
+
+
+def dilated(mask: Bools, box: Ints, reach: int) -> tuple[Bools, int, int]:
     """The mask grown by ``reach`` pixels inside the photo: the part around its box, and where that is (y, x)."""
     height, width = mask.shape
     x0, y0 = max(0, int(box[0]) - reach), max(0, int(box[1]) - reach)
@@ -165,19 +183,26 @@ def _union(masks: Masks, indices: Ints) -> Bools:
     return decode_mask({"size": list(masks.size), "counts": merged["counts"].decode("ascii")})
 
 
-def _paint_cells(labels: NDArray[np.int32], region: Bools, side: int, count: int) -> None:
-    """Paint the free pixels of ``region``, one number per ``side`` x ``side`` cell, from ``count + 1`` on."""
+def paint_cells(labels: Labels, groups: Labels, side: int, count: int) -> None:
+    """Cut what is not painted yet into ``side`` x ``side`` cells from the top left, each group of pixels on its own.
+
+    Args:
+        labels: painted here, from number ``count + 1`` on: group by group, cells row by row.
+        groups: ``(H, W)``, 1 .. n; 0 = not to be painted.
+        side: of a cell, pixels.
+        count: the highest number in ``labels``.
+    """
     height, width = labels.shape
     per_row = -(-width // side)
     cells = (np.arange(height) // side * per_row)[:, None] + np.arange(width) // side
-    free = np.ascontiguousarray(region) & (labels == 0)
-    inside = cells[free]
+    free = np.ascontiguousarray(groups > 0) & (labels == 0)
+    inside = (groups[free] - np.int64(1)) * (cells[-1, -1] + 1) + cells[free]
     present = np.bincount(inside, minlength=1) > 0
     labels[free] = (count + np.cumsum(present))[inside]
 
 
 def _deal(
-    labels: NDArray[np.int32],
+    labels: Labels,
     y: NDArray[Any],
     x: NDArray[Any],
     sizes: Ints,
@@ -195,9 +220,20 @@ def _deal(
         _deal(labels, y[part], x[part], sizes[piece], numbers[piece])
 
 
-def _colour(labels: NDArray[np.int32], generator: np.random.Generator) -> Guide:
-    count = int(labels.max())
-    colours = np.zeros((count + 1, 3), np.uint8)
-    colours[1:] = generator.integers(1, 256, size=(count, 3), dtype=np.uint8)
-    notes = () if count else ("no masks: the guide is black",)
-    return Guide(colours[labels], labels, notes)
+def painted(
+    labels: Labels,
+    generator: np.random.Generator,
+    colours: Colouring = random_colours,
+    notes: tuple[str, ...] | None = None,
+) -> Guide:
+    """The guide of these regions.
+
+    Args:
+        labels: the region of each pixel, 1 .. n; 0 = unpainted.
+        generator: the colours are drawn from it.
+        colours: how.
+        notes: for the record; None: that it is black, if it is.
+    """
+    if notes is None:
+        notes = () if labels.any() else ("no masks: the guide is black",)
+    return Guide(colours(labels, generator)[labels], labels, notes)

@@ -41,7 +41,8 @@ def rga(
         weight: lambda, 1; 0 = untargeted, only away from the photo.
         objective: the similarity in L: ``cosine`` (RGA's), ``token-cosine`` (mean over tokens) or ``l2``.
         guide: ``regions`` (F_sad), ``random-cells`` (a control that ignores the photo's regions), ``undilated`` or
-            ``uncut`` (F_sad without growing small regions, without cutting large ones).
+            ``uncut`` (F_sad without growing small regions, without cutting large ones); ours for masks that overlap:
+            ``tree``, ``atoms``, ``crossing``, ``regions-contrast``, ``atoms-contrast`` (``segrobust.regions``).
         smoothing: side of the Gaussian on the gradient (TI), 0 = off.
 
     Raises:
