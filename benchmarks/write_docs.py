@@ -6,7 +6,7 @@ Reads ``RUNS/sa1b/results.json`` and ``RUNS/demo/results.json`` (written by ``se
 the documents), ``RUNS/PLAN/results.json`` of the plans that ship (by ``segrobust run``), ``RUNS/gradient_cost.txt`` and
 ``RUNS/guide.txt`` (the benchmarks' output) and the scores in the embedded models' ``card.json`` (training/score.py).
 Copies the README's picture, and replaces what stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in
-README.md, docs/benchmarks.md and the model cards; docs/models.md is write_models.py's and
+README.md, docs/benchmarks.md, docs/research/ and the model cards; docs/models.md is write_models.py's and
 docs/attacks.md write_attacks.py's. What has no stored run keeps the table it has.
 """
 
@@ -27,6 +27,8 @@ from segrobust.report.tables import markdown_table, results_text
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "chelsea.png"
 PLANS = ("paper-white-box", "paper-ablation", "paper-transfer", "datasets", "defences")
+RESEARCH = {"robust": "robust-targets"}
+"""Plans of research questions, and the pages under docs/research that their tables stand on."""
 
 
 def replace(document: Path, name: str, text: str) -> None:
@@ -80,6 +82,7 @@ def main() -> None:
         ("docs/benchmarks.md", "sa1b", run_text),
         ("README.md", "demo", run_text),
         *(("docs/benchmarks.md", plan, plan_text) for plan in PLANS),
+        *((f"docs/research/{page}.md", plan, plan_text) for plan, page in RESEARCH.items()),
     ):
         if (args.runs / name / "results.json").exists():
             replace(ROOT / document, name, make(args.runs / name))
