@@ -5,6 +5,7 @@ import pytest
 import torch
 from linear import LinearSegmenter
 
+from segrobust.attacks.loop import LOSS_SCALE
 from segrobust.attacks.objectives.answers import Answers, SomeAnswers, split, take
 from segrobust.attacks.objectives.masks import Removed, Shown
 from segrobust.attacks.recipes import attack
@@ -51,6 +52,40 @@ def test_parts_bound_the_memory_not_the_loss_or_its_gradient(tiny_sam, size):
     (whole, slope), (parted, parted_slope) = run(64), run(size)
     assert torch.allclose(whole, parted, rtol=1e-4)
     assert (slope - parted_slope).abs().max() < 1e-3 * slope.abs().max()
+
+
+def test_what_is_decoded_part_by_part_is_decoded_once_and_to_the_same_digits(tiny_sam, monkeypatch):
+    """Against a sum that autograd differentiates as a whole."""
+    answers = Answers(PROMPTS, Removed(), at_a_time=3)
+    features = embedded(tiny_sam, 2)
+    seen = look(tiny_sam, features)
+    total = torch.zeros(2)
+    for part in split(PROMPTS, 3):
+        total = total + answers._sum(seen, part)
+    whole = total / len(PROMPTS)
+    (slope,) = torch.autograd.grad(whole.sum() * LOSS_SCALE, features)
+
+    asked = []
+    decode = Seen.decode
+    monkeypatch.setattr(Seen, "decode", lambda view, part, **how: asked.append(len(part)) or decode(view, part, **how))
+    parted = answers(seen)
+    (parted_slope,) = torch.autograd.grad(parted.sum() * LOSS_SCALE, features)
+    assert asked == [3, 2, 3]
+    assert torch.equal(whole.detach(), parted.detach())
+    assert torch.equal(slope, parted_slope)
+
+
+def test_parts_of_each_view_weigh_as_the_view_does(tiny_sam):
+    features = embedded(tiny_sam, 2)
+    weights = torch.tensor([2.0, -0.5])
+
+    def slope(at_a_time):
+        losses = Answers(PROMPTS, Removed(), at_a_time=at_a_time)(look(tiny_sam, features))
+        return torch.autograd.grad((losses * weights).sum(), features)[0]
+
+    assert torch.allclose(slope(64), slope(3), rtol=1e-3, atol=1e-6)
+    frozen = look(tiny_sam, features.detach())
+    assert not Answers(PROMPTS, Removed(), at_a_time=3)(frozen).requires_grad
 
 
 def test_prompts_are_split_in_order():

@@ -68,6 +68,21 @@ def test_dead_leaves_are_flat_discs_of_many_sizes():
     assert 4 <= extent <= 202
 
 
+def test_later_leaves_lie_over_earlier_ones():
+    """Painted pixel by pixel from the same draws."""
+    size, leaves, draw = (12, 17), 30, np.random.default_rng(5)
+    radii = leaf_radii(leaves, 1.0, 6.0, draw)
+    centres = draw.uniform(0, 1, (leaves, 2)) * size
+    colours = draw.integers(0, 256, (leaves, 3), dtype=np.uint8)
+    painted = np.tile(draw.integers(0, 256, 3, dtype=np.uint8), (*size, 1))
+    for (y, x), radius, colour in zip(centres, radii, colours, strict=True):
+        for row in range(12):
+            for column in range(17):
+                if (row - y) ** 2 + (column - x) ** 2 <= radius**2:
+                    painted[row, column] = colour
+    assert np.array_equal(dead_leaves(size, np.random.default_rng(5), leaves), painted)
+
+
 def test_radii_have_the_density_of_the_model():
     """With density 1 / r^3 between a and b, the share below r is (1 / a^2 - 1 / r^2) / (1 / a^2 - 1 / b^2)."""
     radii = np.sort(leaf_radii(4000, 2.0, 40.0, np.random.default_rng(0)))

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from segrobust.attacks.objectives.masks import Goal, Shown
+from segrobust.attacks.objectives.parts import averaged
 from segrobust.attacks.seen import Seen
 from segrobust.types import Ints, Prompts
 
 AT_A_TIME = 64
-"""Prompts decoded together for a gradient; of more, each part is decoded again on the way back, to bound the memory."""
+"""Prompts decoded together for a gradient; of more, part by part, to bound the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +38,11 @@ class Answers:
     def __call__(self, seen: Seen) -> Tensor:
         """Losses ``(n,)`` of n views."""
         parts = split(self.prompts, self.at_a_time)
+        if len(parts) > 1 and torch.is_grad_enabled():
+            return averaged(self._sum, seen, parts, len(self.prompts))
         total = torch.zeros(len(seen), device=seen.features.device)
         for part in parts:
-            again = len(parts) > 1 and torch.is_grad_enabled()
-            total = total + (checkpoint(self._sum, seen, part, use_reentrant=False) if again else self._sum(seen, part))
+            total = total + self._sum(seen, part)
         return total / len(self.prompts)
 
     def _sum(self, seen: Seen, prompts: Prompts) -> Tensor:
