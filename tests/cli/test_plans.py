@@ -95,6 +95,34 @@ def test_a_failed_item_is_code_4(home: Path, cli: Cli) -> None:
     assert {f["image"] for f in json.loads((home / "out" / "results.json").read_text())["failures"]} == {"b"}
 
 
+KILLER = """
+import os, signal
+import numpy as np
+
+def segment(image, prompts):
+    if os.path.exists("kill") and image.shape[1] == 40:
+        os.unlink("kill")
+        os.kill(os.getpid(), signal.SIGKILL)  # as the system does when memory is short
+    return np.repeat((image.mean(axis=2) > 120)[None], len(prompts), axis=0)
+"""
+
+
+def test_a_killed_worker_is_one_failure_and_the_rest_goes_on(home: Path, cli: Cli) -> None:
+    (home / "killer.py").write_text(KILLER)
+    plan = SMALL.replace("[one, two]", "['killer:segment']").replace("[{attack: rga, steps: 2}]", "[]")
+    (home / "plan.yaml").write_text(plan)
+    assert cli(*RUN, "-o", "whole").code == 0
+    (home / "kill").touch()
+    said = cli(*RUN, "-o", "out", "--workers", "2")
+    assert said.code == 4
+    assert said.out.splitlines()[-1] == "1 items failed; the same command tries them again"
+    (failure,) = json.loads((home / "out" / "results.json").read_text())["failures"]
+    assert (failure["image"], failure["attack"]) == ("b", "clean")
+    assert "the worker was killed (out of memory?)" in json.dumps(failure)
+    assert cli(*RUN, "-o", "out", "--workers", "2").code == 0
+    assert outcome(home / "out") == outcome(home / "whole")
+
+
 @pytest.mark.parametrize(
     ("plan", "arguments", "said"),
     [

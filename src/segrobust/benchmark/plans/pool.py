@@ -4,8 +4,8 @@ import logging
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -14,11 +14,14 @@ from segrobust.benchmark.plans.bench import Bench
 from segrobust.benchmark.plans.folder import PlanFolder
 from segrobust.benchmark.plans.models import Facts
 from segrobust.benchmark.plans.plan import Plan
-from segrobust.benchmark.plans.tasks import Done, Task, perform
+from segrobust.benchmark.plans.tasks import Done, Task, in_order, load_for, perform, what_is_left
 from segrobust.errors import MissingError
 
 log = logging.getLogger(__name__)
 Work = Callable[[Iterator[Task]], Iterator[Done]]
+BEGUN = "begun"
+PATIENCE = 3
+"""So many workers may be lost in a row: at one task, before its other items are failures too; or before they begin."""
 
 
 @contextmanager
@@ -42,6 +45,32 @@ def executor(plan: Plan, folder: PlanFolder, facts: dict[str, Facts], workers: i
         pool.close()
 
 
+@dataclass
+class _Errand:
+    """A task, and how it goes.
+
+    Attributes:
+        task: the task, or what is left of it.
+        done: items that the present worker has done.
+        lost: workers that were lost at it, one after the other, without an item done between.
+        begun: the present worker has loaded what it needs.
+    """
+
+    task: Task
+    done: int = 0
+    lost: int = 0
+    begun: bool = False
+
+    def left(self, reason: str) -> "_Errand | None":
+        """What is left of it when its worker is gone."""
+        if not self.begun:
+            return _Errand(self.task, lost=self.lost)
+        failures = sum(job.error is not None for job in in_order(self.task)[: self.done])
+        lost = 1 if self.done > failures else self.lost + 1
+        rest = what_is_left(self.task, self.done, reason, hopeless=lost >= PATIENCE)
+        return None if rest is None else _Errand(rest, lost=lost)
+
+
 class _Pool:
     def __init__(self, plan: Plan, folder: PlanFolder, facts: dict[str, Facts], workers: int) -> None:
         import torch
@@ -49,6 +78,7 @@ class _Pool:
         self._arguments = (plan, folder, facts, torch.get_num_threads())
         self._context = multiprocessing.get_context("spawn")  # a forked torch may hang
         self._workers = [self._start() for _ in range(workers)]
+        self._lost_at_once = 0
 
     def _start(self) -> tuple[BaseProcess, Connection]:
         here, there = self._context.Pipe()
@@ -60,44 +90,80 @@ class _Pool:
     def run(self, tasks: Iterator[Task]) -> Iterator[Done]:
         """Do tasks, each on the first worker that is free.
 
+        A worker that is gone is replaced; the item that it was at becomes a failure.
+
         Raises:
-            MissingError: a worker is gone; what it was doing is missing, and the next run does it.
+            MissingError: one worker after the other is gone before it can begin.
         """
-        busy: dict[Connection, tuple[int, Task]] = {}
+        busy: dict[Connection, tuple[int, _Errand]] = {}
         idle = list(range(len(self._workers)))
-        more = True
-        while more or busy:
-            while more and idle:
-                task = next(tasks, None)
-                if task is None:
-                    more = False
-                    break
+        again: list[_Errand] = []
+        while True:
+            while idle and (errand := again.pop() if again else _next(tasks)):
                 number = idle.pop()
-                self._workers[number][1].send(task)
-                busy[self._workers[number][1]] = (number, task)
-            for pipe in wait(list(busy)) if busy else ():  # waiting for nobody would be for ever
+                busy[self._send(number, errand.task)] = number, errand
+            if not busy:
+                return
+            for pipe in wait(list(busy)):
                 assert isinstance(pipe, Connection)
-                number, task = busy[pipe]
+                number, errand = busy[pipe]
                 try:
                     message = pipe.recv()
                 except (EOFError, OSError):
-                    raise self._gone(number, task) from None
+                    message = self._replace(number, errand)
+                    again += [message] if message else []
                 if isinstance(message, Done):
+                    errand.done += 1
                     yield message
                 elif isinstance(message, BaseException):
                     raise message
+                elif message == BEGUN:
+                    errand.begun, self._lost_at_once = True, 0
                 else:
                     del busy[pipe]
                     idle.append(number)
 
-    def _gone(self, number: int, task: Task) -> MissingError:
-        process, _ = self._workers[number]
-        process.join()
+    def _send(self, number: int, task: Task) -> Connection:
+        """Give a worker a task; one that was lost while it had none is replaced."""
+        try:
+            self._workers[number][1].send(task)
+        except OSError:
+            self._bury(number)
+            with suppress(OSError):  # gone as well: its pipe will say so
+                self._workers[number][1].send(task)
+        return self._workers[number][1]
+
+    def _replace(self, number: int, errand: _Errand) -> _Errand | None:
+        """Put another worker in the place of one that is gone; what is left of its task.
+
+        Raises:
+            MissingError: it had not begun, nor had those before it.
+        """
+        task = errand.task
         place = f"{task.dataset}/{task.image} on {task.model or 'no model'}"
-        return MissingError(
-            f"a worker ended (exit code {process.exitcode}) at {place}; fewer --workers take less memory; "
-            "the same command continues"
-        )
+        reason = self._bury(number)
+        self._lost_at_once += not errand.begun
+        if self._lost_at_once >= PATIENCE:
+            raise MissingError(
+                f"{reason}, {PATIENCE} times before it could begin, the last time at {place}; fewer --workers take "
+                "less memory; the same command continues"
+            )
+        log.error("%s: %s; another goes on", place, reason)
+        return errand.left(reason)
+
+    def _bury(self, number: int) -> str:
+        """Start another worker in the place of one that is gone; why it is."""
+        process, pipe = self._workers[number]
+        pipe.close()
+        process.join(10)
+        if process.exitcode is None:  # it let go of its pipe, and lives on
+            process.kill()
+            process.join()
+        self._workers[number] = self._start()
+        code = process.exitcode or 0
+        if code == -signal.SIGKILL:
+            return "the worker was killed (out of memory?)"
+        return f"the worker ended with {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
 
     def close(self) -> None:
         """End the workers."""
@@ -106,6 +172,11 @@ class _Pool:
             process.terminate()
         for process, _ in self._workers:
             process.join()
+
+
+def _next(tasks: Iterator[Task]) -> _Errand | None:
+    task = next(tasks, None)
+    return None if task is None else _Errand(task)
 
 
 def _work(pipe: Connection, plan: Plan, folder: PlanFolder, facts: dict[str, Facts], threads: int) -> None:
@@ -121,6 +192,8 @@ def _work(pipe: Connection, plan: Plan, folder: PlanFolder, facts: dict[str, Fac
         except (EOFError, OSError):
             return
         try:
+            load_for(bench, task)
+            pipe.send(BEGUN)
             for done in perform(bench, replace(task)):
                 pipe.send(done)
             pipe.send(None)

@@ -3,8 +3,9 @@
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Literal
 
 from segrobust.benchmark.plans.bench import Bench
@@ -28,7 +29,7 @@ class Job:
         key: of the attack; for the original, the photo's fingerprint.
         defence: that the target stands behind; empty when the photo is to be made.
         object: the saved photo; None: the original, or there is none.
-        error: why there is none.
+        error: why there is none, or will be none.
     """
 
     shot: int
@@ -49,7 +50,8 @@ class Task:
         position: of the photo in it.
         image: its id.
         photo: its record, where it is prepared.
-        jobs: what is done, one after the other.
+        jobs: what is done, see :func:`in_order`.
+        error: why a photo cannot be prepared, where that is known.
     """
 
     kind: Literal["prepare", "make", "score"]
@@ -59,6 +61,7 @@ class Task:
     image: str
     photo: Record | None = None
     jobs: tuple[Job, ...] = ()
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,32 @@ class Done:
     what: str
 
 
+def in_order(task: Task) -> list[Job]:
+    """The jobs as they are done: defence by defence, so that the target's own answers are asked for once."""
+    defences = dict.fromkeys(job.defence for job in task.jobs)
+    return [job for defence in defences for job in task.jobs if job.defence == defence]
+
+
+def what_is_left(task: Task, done: int, reason: str, hopeless: bool) -> Task | None:
+    """A task whose worker is gone: the item that it was at is a failure, and the others are still to be done.
+
+    Args:
+        task: that it was given.
+        done: how many items it had done.
+        reason: why the next one is a failure.
+        hopeless: so are all the others.
+
+    Returns:
+        The rest, which gives the failures their records; None if there is none.
+    """
+    if task.kind == "prepare":
+        return None if done else replace(task, error=reason)
+    left = in_order(task)[done:]
+    lost = len(left) if hopeless else 1
+    jobs = [replace(job, object=None, error=job.error or reason) for job in left[:lost]] + left[lost:]
+    return replace(task, jobs=tuple(jobs)) if jobs else None
+
+
 def perform(bench: Bench, task: Task) -> Iterator[Done]:
     """Do a task; each item is given as soon as it is done.
 
@@ -83,20 +112,27 @@ def perform(bench: Bench, task: Task) -> Iterator[Done]:
         MissingError: a folder that cannot be written, or a model that cannot be loaded: not the photo's fault.
         UsageError: a model that is not the one the run was begun with.
     """
-    if task.model:
-        bench.model(task.model)  # here, where a failure is not taken for the item's
+    load_for(bench, task)
     if task.kind == "prepare":
         yield _prepare(bench, task)
     elif task.kind == "make":
-        yield from (_make(bench, task, job) for job in task.jobs)
+        yield from (_make(bench, task, job) for job in in_order(task))
     else:
         yield from score_all(bench, task)
+
+
+def load_for(bench: Bench, task: Task) -> None:
+    """Load the model that a task needs, before its items: a failure is not taken for theirs."""
+    if task.model:
+        bench.model(task.model)
 
 
 def _prepare(bench: Bench, task: Task) -> Done:
     sample = bench.sample(task.dataset, task.position)
     about = {"dataset": task.dataset, "image": task.image, "path": sample.path, "stat": stat_of(sample)}
     try:
+        if task.error is not None:
+            raise PhotoError(task.error)
         found = prepare(bench, sample)
         bench.write_prompts(task.dataset, sample.id, found["prompts"])
     except Exception as error:
@@ -112,6 +148,8 @@ def _make(bench: Bench, task: Task, job: Job) -> Done:
     name += "" if shot.adaptive == NO_DEFENCE else f", knowing {shot.adaptive}"
     about = {"key": job.key, "image": task.image, "attack": name}
     try:
+        if job.error is not None:
+            raise PhotoError(job.error)
         sample = bench.sample(task.dataset, task.position)
         found = make(bench, bench.photo(sample, (task.photo or {})["sha256"]), shot)
     except Exception as error:
@@ -120,11 +158,11 @@ def _make(bench: Bench, task: Task, job: Job) -> Done:
 
 
 def score_all(bench: Bench, task: Task) -> Iterator[Done]:
-    """Defence by defence, so that the target's own answers are asked for once."""
-    for defence in dict.fromkeys(job.defence for job in task.jobs):
+    """Show a target what there is to show; behind each defence it is asked for its own answers once."""
+    for defence, jobs in groupby(in_order(task), lambda job: job.defence):
         original: Original | Exception | None = None
         model: Segmenter | None = None
-        for job in (job for job in task.jobs if job.defence == defence):
+        for job in jobs:
             begin = time.perf_counter()
             if original is None and job.error is None:
                 try:
