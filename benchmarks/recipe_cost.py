@@ -1,20 +1,22 @@
 """What each recipe's gradients cost beside the encoder's bare forward and backward pass over the same views.
 
-    python benchmarks/recipe_cost.py [--model nano] [--size 400x600] [--only mi,vmi] [--out runs/recipe_cost.txt]
+    python benchmarks/recipe_cost.py [--model nano] [--size 400x600] [--only mi,vmi]
+        [--out benchmarks/results/recipe_cost.json]
 
 A recipe is run with its own views and update. Each of its steps, but the first and the last, is followed by the bare
 pass of as many prepared inputs at a time as the recipe has views, so that both are measured on the same machine in the
 same state; the median of their ratios counts, on a CPU of seconds of this process. What is done once for a photo (its
-masks, its embedding) is left out. Three ratios are printed:
+masks, its embedding) is left out. Printed are, in bare passes:
 
-- to the bare pass: the whole price of a gradient, the decoder's included where the attack pushes answers;
-- of the loss: the bare pass and the recipe's own loss on what it gives, to the bare pass. That is the decoder on the
-  attack's prompts, where it has some, and the part of the price that is the method itself;
-- to the bare pass with the loss: what the loop, the views and the update add to it.
+- the whole price of a gradient, the decoder's included where the attack pushes answers;
+- the bare pass with the recipe's own loss of what it gives: the decoder on the attack's prompts, where it has some, is
+  in it, and it is the part of the price that is the method itself;
+- the first as a multiple of the second: what the loop, the views and the update add.
 """
 
 import argparse
 import dataclasses
+import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -47,6 +49,39 @@ def views_of(recipe: Recipe) -> int:
     draw = torch.Generator().manual_seed(0)
     canvas = apply_views(recipe.pixel_views, Canvas(torch.rand(1, 3, 8, 8)), draw)
     return len(apply_views(recipe.input_views, canvas, draw))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a recipe's gradient, in bare passes.
+
+    Attributes:
+        attack: the recipe.
+        whole: all of it.
+        loss: the bare pass with the recipe's loss.
+        decodes: the decoder is in that loss.
+    """
+
+    attack: str
+    whole: float
+    loss: float
+    decodes: bool
+
+    @property
+    def reason(self) -> str:
+        """What makes it cost more than ``ALLOWED`` bare passes; empty if it does not."""
+        if self.whole <= ALLOWED:
+            return ""
+        if self.whole > ALLOWED * self.loss:
+            return "the loop"
+        return "the decoder" if self.decodes else "the loss"
+
+    def __str__(self) -> str:
+        mark = f"  ABOVE {ALLOWED}: {self.reason}" if self.reason else ""
+        beside = self.whole / self.loss
+        return (
+            f"{self.attack}: {self.whole:.2f} bare passes; with its loss {self.loss:.2f}, {beside:.2f} beside it{mark}"
+        )
 
 
 @dataclass(eq=False)
@@ -100,7 +135,7 @@ class Timed:
         begin = self.now()
         found: float = self.update(image, counted, state)
         state.box.project_(image)  # the loop's, which comes too late to be timed here; doing it twice changes nothing
-        self.whole.append((self.now() - begin) / self._calls)
+        self.whole.append((self.now() - begin) / self._calls)  # of all views, as the bare pass
         for work, seconds in ((self.bare, self.plain), (self.loss, self.lossy)):
             begin = self.now()
             work()
@@ -108,8 +143,8 @@ class Timed:
         return found
 
 
-def measure(model: WhiteBox, photo: Image, found: Masks, recipe: Recipe, steps: int) -> tuple[float, float, float]:
-    """Seconds of a gradient, of the bare pass, and of that with the loss: the medians of the steps.
+def measure(model: WhiteBox, photo: Image, found: Masks, recipe: Recipe, steps: int) -> tuple[Cost, float]:
+    """The cost of a recipe's gradients, medians over its steps, and the seconds of a bare pass.
 
     Args:
         model: is attacked.
@@ -148,8 +183,8 @@ def measure(model: WhiteBox, photo: Image, found: Masks, recipe: Recipe, steps: 
     attack(model, photo, made, clean_masks=found)
     kept = slice(1, -1) if steps > 2 else slice(None)
     whole, plain, lossy = (seconds[kept] for seconds in (clock.whole, clock.plain, clock.lossy))
-    middle = statistics.median(plain)
-    return _ratio(whole, plain) * middle, middle, _ratio(lossy, plain) * middle
+    cost = Cost(recipe.name, _ratio(whole, plain), _ratio(lossy, plain), "decoder" in recipe.goal.needs)
+    return cost, statistics.median(plain)
 
 
 def _ratio(first: Sequence[float], second: Sequence[float]) -> float:
@@ -164,18 +199,6 @@ def _now(model: WhiteBox) -> float:
     return time.perf_counter()
 
 
-def line(name: str, whole: float, plain: float, lossy: float, decodes: bool) -> str:
-    """What is printed of a recipe; marked, where a gradient costs more than ``ALLOWED`` bare ones, with the reason."""
-    text = (
-        f"{name}: {whole / plain:.2f} x the bare pass ({1000 * whole:.0f} ms for {1000 * plain:.0f} ms); "
-        f"the loss {lossy / plain:.2f}, beside it {whole / lossy:.2f}"
-    )
-    if whole <= ALLOWED * plain:
-        return text
-    reason = "the loop" if whole > ALLOWED * lossy else "the decoder" if decodes else "the loss"
-    return f"{text}  ABOVE {ALLOWED}: {reason}"
-
-
 def measured(names: Sequence[str]) -> list[str]:
     """The recipes that take gradients of the target."""
     return [name for name in names if make_recipe(name).steps and not make_recipe(name).blind]
@@ -186,25 +209,31 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--size", default="400x600", help="of the photo, height x width")
     parser.add_argument("--only", help="names, with commas between them")
-    parser.add_argument("--steps", type=int, default=8, help="of a gradient or a few each; a quarter where of many")
+    parser.add_argument("--steps", type=int, default=8, help="of each recipe; half as many with many views")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, help="write the lines here too")
+    parser.add_argument("--out", type=Path, help="write what docs/attacks.md shows")
     args = parser.parse_args()
     model = load(args.model, device=args.device)
     height, width = (int(part) for part in args.size.split("x"))
     picture = read_image(PHOTO).pixels
     photo = Image(np.asarray(Pictures.fromarray(picture).resize((width, height))), name=PHOTO.stem)
     found = segment_everything(model, photo, dataclasses.replace(model.everything, points_per_side=4))
-    lines = [f"model {args.model}, photo {args.size}, {model.device}, {torch.get_num_threads()} threads"]
-    print(lines[0], flush=True)
+    where = f"model {args.model}, photo {args.size}, {model.device}, {torch.get_num_threads()} threads"
+    print(where, flush=True)
+    costs, seconds = [], []
     for name in args.only.split(",") if args.only else measured(list(RECIPES)):
         recipe = make_recipe(name)
         steps = args.steps if views_of(recipe) < 4 else max(3, args.steps // 2)
-        decodes = "decoder" in recipe.goal.needs
-        lines.append(line(name, *measure(model, photo, found, recipe, steps), decodes))
-        print(lines[-1], flush=True)
+        cost, bare = measure(model, photo, found, recipe, steps)
+        costs.append(cost)
+        seconds.append(bare)
+        print(cost, flush=True)
+    print(f"a bare pass of all views took {1000 * min(seconds):.0f} to {1000 * max(seconds):.0f} ms")
     if args.out:
-        args.out.write_text("\n".join(lines) + "\n")
+        command = f"python benchmarks/recipe_cost.py --model {args.model} --size {args.size} --steps {args.steps}"
+        rows = [dataclasses.asdict(cost) | {"reason": cost.reason} for cost in costs]
+        stored = {"command": command, "where": where, "allowed": ALLOWED, "rows": rows}
+        args.out.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

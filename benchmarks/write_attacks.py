@@ -3,7 +3,8 @@
     python -m benchmarks.write_attacks
 
 Reads the table of recipes and their docstrings ("Source: ..."), counts encoder gradients by running each recipe on a
-network of a few numbers, and takes what was measured from benchmarks/results/attacks.json. ``make docs`` calls it.
+network of a few numbers, and takes what was measured from benchmarks/results: attacks.json of attack_table.py,
+recipe_cost.json of recipe_cost.py. ``make docs`` calls it.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ from segrobust.report.tables import markdown_table
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/attacks.md"
 MEASURED = ROOT / "benchmarks/results/attacks.json"
+COST = ROOT / "benchmarks/results/recipe_cost.json"
 
 
 def source(name: str) -> str:
@@ -133,9 +135,23 @@ def _interval(value: float, low: float | None, high: float | None) -> str:
     return f"{value:.3f}" if low is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
+def cost_table() -> str:
+    """What a gradient of each recipe costs, in bare ones, the dearest first."""
+    if not COST.exists():
+        return "Not measured yet."
+    stored = json.loads(COST.read_text("utf-8"))
+    header = ["attack", "gradient", "of that with its loss alone", "beside it", f"above {stored['allowed']} because of"]
+    rows = sorted(stored["rows"], key=lambda row: -row["whole"])
+    cells = [
+        [f"`{r['attack']}`", *(f"{v:.2f}" for v in (r["whole"], r["loss"], r["whole"] / r["loss"])), r["reason"] or "–"]
+        for r in rows
+    ]
+    return f"{markdown_table(header, cells)}\n\n{stored['where']}\n\n```\n{stored['command']}\n```"
+
+
 def render(page: str) -> str:
     """The page with everything between its markers made anew."""
-    for name, text in {"attacks": attacks_table(), "measured": measured_table()}.items():
+    for name, text in {"attacks": attacks_table(), "measured": measured_table(), "cost": cost_table()}.items():
         page = fill(page, name, text, PAGE)
     return page
 

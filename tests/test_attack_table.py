@@ -52,14 +52,19 @@ def test_the_plans_name_every_recipe_but_those_with_a_reason(maker: ModuleType, 
 
 
 def test_exceptions_are_of_recipes_that_there_are(rules: ModuleType) -> None:
-    named = {*rules.CHANGED, *rules.QUESTIONS, *(name for budget in BUDGETS for name in rules.LEFT_OUT[budget])}
+    named = {
+        *rules.CHANGED,
+        *rules.CHEAPER,
+        *rules.QUESTIONS,
+        *(name for budget in BUDGETS for name in rules.LEFT_OUT[budget]),
+    }
     assert named <= set(RECIPES)
 
 
-def test_forty_steps_are_forty_with_the_authors_numbers(maker: ModuleType) -> None:
+def test_forty_steps_are_forty_with_the_authors_numbers(maker: ModuleType, rules: ModuleType) -> None:
     for name, variant in shipped(maker, STEPS).items():
         takes = "steps" in inspect.signature(RECIPES[name]).parameters
-        assert variant.parameters == ({"steps": 40} if takes else {})
+        assert variant.parameters == {**({"steps": 40} if takes else {}), **rules.CHEAPER.get(name, {})}
         assert variant.make().steps == (40 if takes else 1)  # FGSM
 
 
@@ -209,9 +214,10 @@ class TestCost:
         stand_in = import_module("benchmarks.stand_in")
         for name in ("rga-untargeted", "vmi", "s-ra", "tap"):
             recipe = make_recipe(name)
-            times = cost.measure(stand_in.StandIn(), stand_in.photo(), stand_in.masks(), recipe, 4)
-            assert len(times) == 3
-            assert all(seconds > 0 for seconds in times)
+            found, bare = cost.measure(stand_in.StandIn(), stand_in.photo(), stand_in.masks(), recipe, 4)
+            assert found.attack == name
+            assert found.decodes == (name == "s-ra")
+            assert min(found.whole, found.loss, bare) > 0
 
     def test_calls_of_a_step_are_counted(self, cost: ModuleType) -> None:
         state = import_module("segrobust.attacks.updates.base").State
@@ -228,10 +234,27 @@ class TestCost:
         assert clock.plain == clock.lossy == [10]
 
     def test_what_is_above_is_marked_with_its_reason(self, cost: ModuleType) -> None:
-        assert "ABOVE" not in cost.line("a", 1.2, 1.0, 1.0, False)
-        assert cost.line("a", 1.3, 1.0, 1.0, False).endswith("ABOVE 1.2: the loop")
-        assert cost.line("a", 1.9, 1.0, 1.8, True).endswith("ABOVE 1.2: the decoder")
-        assert cost.line("a", 1.3, 1.0, 1.25, False).endswith("ABOVE 1.2: the loss")
+        assert cost.Cost("a", 1.2, 1.0, False).reason == ""
+        assert cost.Cost("a", 1.3, 1.0, False).reason == "the loop"
+        assert cost.Cost("a", 1.9, 1.8, True).reason == "the decoder"
+        assert cost.Cost("a", 1.3, 1.25, False).reason == "the loss"
+        assert str(cost.Cost("a", 1.9, 1.8, True)).endswith("ABOVE 1.2: the decoder")
+
+    def test_the_page_shows_the_dearest_first(
+        self, cost: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        writer = import_module("benchmarks.write_attacks")
+        monkeypatch.setattr(writer, "COST", tmp_path / "cost.json")
+        assert writer.cost_table() == "Not measured yet."
+        rows = [
+            {"attack": "pgd", "whole": 1.05, "loss": 1.0, "reason": ""},
+            {"attack": "s-ra", "whole": 3.0, "loss": 2.0, "reason": "the decoder"},
+        ]
+        stored = {"command": "measure", "where": "here", "allowed": 1.2, "rows": rows}
+        (tmp_path / "cost.json").write_text(json.dumps(stored))
+        lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in writer.cost_table().splitlines()]
+        assert lines[2] == ["`s-ra`", "3.00", "2.00", "1.50", "the decoder"]
+        assert lines[3] == ["`pgd`", "1.05", "1.00", "1.05", "–"]
 
     def test_every_recipe_that_takes_gradients_is_measured(self, cost: ModuleType) -> None:
         left = set(RECIPES) - set(cost.measured(list(RECIPES)))
