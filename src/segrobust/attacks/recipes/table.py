@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from segrobust.attacks.band import Band
 from segrobust.attacks.recipes.answers import ANSWERS
 from segrobust.attacks.recipes.base import Recipe
+from segrobust.attacks.recipes.boundaries import BOUNDARIES
 from segrobust.attacks.recipes.features import FEATURES
 from segrobust.attacks.recipes.inputs import INPUTS
 from segrobust.attacks.recipes.neighbours import NEIGHBOURS
@@ -27,6 +28,7 @@ RECIPES: Mapping[str, Callable[..., Recipe]] = {
     **INPUTS,
     **FEATURES,
     **ANSWERS,
+    **BOUNDARIES,
     **UNIVERSAL,
     **QUERIES,
 }
