@@ -84,9 +84,9 @@ def _table(budget: str, runs: Sequence[Results]) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     for run in runs:
         if run["failures"]:
-            raise SystemExit(f"{run['facts']['command']}: has failures; a published table may not")
+            raise SystemExit(f"{budget}: a run has failures; a published table may not")
         if different := [key for key in SAME if run["facts"][key] != facts[key]]:
-            raise SystemExit(f"{run['facts']['command']}: another {different[0]} than the table's other run")
+            raise SystemExit(f"{budget}: a run has another {different[0]} than the first")
         for name, cell in _cells(run, budget):
             _add(rows, name, cell)
     for cell in (cell for cell in runs[0]["cells"] if cell["recipe"] in (CLEAN, *CONTROLS)):
@@ -101,7 +101,7 @@ def _table(budget: str, runs: Sequence[Results]) -> dict[str, Any]:
         "white_box": [name for name in facts["targets"] if name in facts["surrogates"]],
         "rows": list(rows.values()),
         "left_out": {name: reason for name, reason in LEFT_OUT[budget].items() if name not in rows},
-        "commands": [run["facts"]["command"] for run in runs],
+        "commands": [f"segrobust run plans/{plan_file(budget).name} --data FOLDER --limit {runs[0]['photos']} -o RUN"],
         "data": {name: about["terms"] for name, about in facts["datasets"].items()},
         "seed": facts["seed"],
         "protocol": facts["protocol"],
