@@ -11,7 +11,8 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from plan_runs import PLAN, Bright, make_home, outcome, run_home, stored
+from answering import Bright as OneAnswer
+from plan_runs import MODELS, PLAN, Bright, make_home, outcome, run_home, stored
 
 from segrobust.benchmark.plans import making, scoring
 from segrobust.benchmark.plans.bench import open_data
@@ -20,7 +21,7 @@ from segrobust.benchmark.plans.folder import existing_folder
 from segrobust.benchmark.plans.store import Store
 from segrobust.benchmark.plans.tables import rows
 from segrobust.benchmark.rows import Row
-from segrobust.errors import MissingError, UsageError
+from segrobust.errors import CapabilityError, MissingError, UsageError
 from segrobust.io.images import read_image
 
 
@@ -112,6 +113,32 @@ def test_results_follow_from_the_rows_and_hold_no_time(home: Path) -> None:
     assert results["facts"]["defences"] == {"bits-4": "fewer levels per channel"}
     assert results["failures"] == []
     assert '"seconds"' not in text
+
+
+def test_every_protocol_with_prompts_takes_the_rule_oracle(patched: None, tmp_path: Path) -> None:
+    asked = "annotation, prompts: {masks: 2, points: 3, boxes: 1}", "clean, prompts: {masks: 2, points: 2, boxes: 1}"
+    plan = PLAN
+    for protocol in asked:
+        assert protocol in plan
+        plan = plan.replace(protocol, f"{protocol}, rule: oracle")
+    make_home(tmp_path, 1, plan)
+    run_home(tmp_path)
+    found = rows_of(tmp_path / "out")
+    assert {row.state for row in found} == {"done"}
+    own = [row.item["prompts"]["iou"] for row in found if (row.attack, row.protocol) == ("clean", "clean")]
+    assert own
+    assert {iou for ious in own for iou in ious} == {1.0}
+    assert '"multimask": "oracle"' in (tmp_path / "out" / "results.json").read_text()
+
+
+def test_the_oracle_of_a_model_that_shows_one_answer_is_refused_before_anything_is_done(
+    patched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, "dark", OneAnswer)
+    make_home(tmp_path, 1, PLAN.replace("clean, prompts", "clean, rule: oracle, prompts"))
+    with pytest.raises(CapabilityError, match="shows one answer to a prompt, so the rule 'oracle'"):
+        run_home(tmp_path)
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_plan_on_the_same_folder_is_refused_with_the_keys(copy: Path) -> None:

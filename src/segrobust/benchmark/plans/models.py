@@ -6,7 +6,7 @@ from typing import Any
 from segrobust.benchmark.plans.plan import Plan
 from segrobust.errors import CapabilityError, UsageError
 from segrobust.models import load
-from segrobust.models.base import EverythingSettings, Segmenter, require_white_box
+from segrobust.models.base import EverythingSettings, Segmenter, require_multimask, require_white_box
 from segrobust.models.ensemble import Ensemble, made_on
 from segrobust.models.registry import provenance
 
@@ -78,6 +78,8 @@ def _require_answers(plan: Plan, name: str, model: Segmenter) -> None:
             if not model.capabilities.everything:
                 raise CapabilityError(f"model {name!r} cannot segment everything: leave it or the protocol out")
             continue
+        if entry.rule == "oracle":
+            require_multimask(model)
         for kind in ("points", "boxes"):
             count = getattr(entry.prompts, kind)
             if count and not getattr(model.capabilities, kind):
