@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from segrobust.attacks.budget import Box
-from segrobust.attacks.seen import Objective, Seen, layers_of
+from segrobust.attacks.seen import Objective, Seen, during, layers_of
 from segrobust.attacks.updates.base import Probe, State, Update
 from segrobust.attacks.views.base import Canvas, View, apply_views, into_input
 from segrobust.errors import GradientError
@@ -183,7 +183,8 @@ def gradient_of(
     total, slopes, first = 0.0, [], 0
     for chunk in canvas.values.detach().split(encoder_batch or segmenter.views_at_a_time(views)):
         chunk.requires_grad_(True)
-        observed = segmenter.observe(chunk, layers_of(objective))
+        with during(objective, first):
+            observed = segmenter.observe(chunk, layers_of(objective))
         seen = Seen(
             observed.features, observed.layers, observed.extra, segmenter, geometry, canvas.motion, first, views, chunk
         )

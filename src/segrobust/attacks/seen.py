@@ -1,7 +1,9 @@
 """What an objective looks at: views of the image, as the model sees them."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import cast
 
 from torch import Tensor
 
@@ -73,10 +75,22 @@ Objective = Callable[[Seen], Tensor]
 """Views to losses ``(n,)``, minimised by the loop.
 
 An objective that looks at inner layers has an attribute ``layers``, their numbers. One that draws takes each view's
-numbers apart from its generator: views may come part by part, and that must not change a number.
+numbers apart from its generator: views may come part by part, and that must not change a number. One that changes what
+the network computes has a method ``during``, see :func:`during`.
 """
 
 
 def layers_of(objective: Objective) -> tuple[int, ...]:
     """The inner layers that an objective asks for."""
     return tuple(getattr(objective, "layers", ()))
+
+
+def during(objective: Objective, first: int) -> AbstractContextManager[None]:
+    """The context in which views are encoded for an objective's gradient; most objectives leave the network as it is.
+
+    Args:
+        objective: its method ``during(first)`` gives the context, if it has one.
+        first: number of the first of these views.
+    """
+    own = getattr(objective, "during", None)
+    return nullcontext() if own is None else cast("AbstractContextManager[None]", own(first))

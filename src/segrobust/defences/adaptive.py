@@ -1,7 +1,8 @@
 """A white box behind a defence: what an attack differentiates when it knows the defence."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -118,6 +119,10 @@ class Adaptive(WhiteBox, EverythingFirst):
     def observe(self, inputs: Tensor, layers: Sequence[int] = ()) -> Observed:
         """The model's."""
         return self.inner.observe(inputs, layers)
+
+    def edited(self, layer: int, edit: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+        """The model's."""
+        return self.inner.edited(layer, edit)
 
     def views_at_a_time(self, views: int) -> int:
         """The model's; draws and copies are views like others."""

@@ -81,6 +81,20 @@ def recorded(layers: Mapping[int, nn.Module]) -> Iterator[dict[int, Tensor]]:
             hook.remove()
 
 
+@contextmanager
+def edited(layer: nn.Module, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Inside the context, a layer gives ``edit`` of what it computes (of the first, where it gives several)."""
+
+    def change(_layer: nn.Module, _given: object, output: Any) -> Any:
+        return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
+
+    hook = layer.register_forward_hook(change)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def channels_first(output: Tensor, last: bool) -> Tensor:
     """A layer's output as ``(B, C, h, w)``: tokens ``(B, h * w, C)`` are laid out as a square if they fill one.
 

@@ -1,6 +1,7 @@
 """What every segmenter offers, whatever its family."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -107,11 +108,13 @@ class Prediction:
         logits: ``(n, k, h, w)`` low-resolution mask logits; k is 1, or 3 with ``multimask``.
         predicted_iou: ``(n, k)``, the model's own estimate.
         geometry: how to bring the logits back to the photo.
+        presence: ``(n,)``, the logit that what a prompt asks for is on the photo at all; None of families without one.
     """
 
     logits: Tensor
     predicted_iou: Tensor
     geometry: Geometry
+    presence: Tensor | None = None
 
     def choose(self, rule: str = "single") -> Masks:
         """One mask per prompt, at the photo's resolution, compressed.
@@ -269,6 +272,18 @@ class WhiteBox(Promptable, Protocol):
         """
         check_layers(self.name, self.depth, layers)
         return Observed(self.encode(inputs))
+
+    def edited(self, layer: int, edit: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+        """Inside the context, the layers after an inner one see ``edit`` of what it gives, in the layer's own shape.
+
+        Args:
+            layer: its number, see ``depth``.
+            edit: differentiable, to a tensor of the same shape.
+
+        Raises:
+            CapabilityError: a layer that is not there, or a family whose layers cannot be reached.
+        """
+        raise CapabilityError(f"model {self.name!r} does not let its inner layers be changed")
 
     def views_at_a_time(self, views: int) -> int:
         """How many of so many prepared inputs ``encode`` should be given together, for a gradient to fit into memory.

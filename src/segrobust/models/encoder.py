@@ -5,7 +5,7 @@ normalisation, precision, prompts in the photo's pixels and decoding in batches 
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,14 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from segrobust.models.activations import computed_again, find_layers, gradient_bytes, recorded, replaced_forwards
+from segrobust.models.activations import (
+    computed_again,
+    edited,
+    find_layers,
+    gradient_bytes,
+    recorded,
+    replaced_forwards,
+)
 from segrobust.models.base import (
     Capabilities,
     Embedding,
@@ -100,7 +107,7 @@ class EncoderSegmenter(WhiteBox):
     @abstractmethod
     def _decode(
         self, embedding: Embedding, points: Tensor | None, boxes: Tensor | None, multimask: bool
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Answers to n >= 1 prompts of one kind on one photo, each on its own.
 
         Args:
@@ -110,7 +117,7 @@ class EncoderSegmenter(WhiteBox):
             multimask: three masks for each prompt instead of one.
 
         Returns:
-            Logits ``(n, k, h, w)`` and predicted IoUs ``(n, k)``.
+            Logits ``(n, k, h, w)`` and predicted IoUs ``(n, k)``; and of families that have it, presence ``(n,)``.
         """
 
     @property
@@ -150,6 +157,15 @@ class EncoderSegmenter(WhiteBox):
         with recorded({number: self._encoder_layers[number] for number in layers}) as seen:
             features, extra = self._run(inputs)
         return Observed(features, extra, seen)
+
+    def edited(self, layer: int, edit: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+        """See ``WhiteBox.edited``.
+
+        Raises:
+            CapabilityError: a layer that is not there.
+        """
+        check_layers(self.name, self.depth, [layer])
+        return edited(self._encoder_layers[layer], edit)
 
     def embed(self, images: Tensor) -> Embedding:
         """Embed original-resolution photos.
@@ -206,8 +222,8 @@ class EncoderSegmenter(WhiteBox):
             k = 3 if multimask else 1
             empty = torch.zeros((0, k, *self.low_resolution), device=self.device)
             return Prediction(empty, torch.zeros((0, k), device=self.device), embedding.geometry)
-        logits, scores = (torch.cat(column).float() for column in zip(*answers, strict=True))
-        return Prediction(logits, scores, embedding.geometry)
+        logits, scores, *presence = (torch.cat(column).float() for column in zip(*answers, strict=True))
+        return Prediction(logits, scores, embedding.geometry, *presence)
 
     def views_at_a_time(self, views: int) -> int:
         """How many views of a gradient step go through the encoder together, so that they fit into memory.

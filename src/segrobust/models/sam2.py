@@ -73,8 +73,8 @@ class Sam2Segmenter(EncoderSegmenter):
 
     def _decode(
         self, embedding: Embedding, points: Tensor | None, boxes: Tensor | None, multimask: bool
-    ) -> tuple[Tensor, Tensor]:
-        logits, iou, _, _ = self._decoder(
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        logits, iou, _, presence = self._decoder(
             image_embeddings=embedding.features.to(self.dtype),
             image_positional_embeddings=self._position,
             sparse_prompt_embeddings=sparse_tokens(self._prompts, points, boxes).to(self.dtype),
@@ -82,7 +82,7 @@ class Sam2Segmenter(EncoderSegmenter):
             multimask_output=multimask,
             high_resolution_features=[level.to(self.dtype) for level in embedding.extra],
         )
-        return logits[0], iou[0]
+        return logits[0], iou[0], presence[0, :, 0]
 
 
 def load_sam2(folder: ModelFolder, options: LoadOptions) -> Sam2Segmenter:

@@ -9,7 +9,7 @@ import torch
 
 from segrobust.attacks.objectives.answers import Answers, SomeAnswers
 from segrobust.attacks.objectives.crowd import HardestEmbeddings, HardestPositions, Joint
-from segrobust.attacks.objectives.masks import FLOOR, AtPhotoSize, Doubted, Goal, Removed, Shown
+from segrobust.attacks.objectives.masks import ABSENT, FLOOR, Absent, AtPhotoSize, Doubted, Goal, Removed, Shown
 from segrobust.attacks.objectives.questions import Anywhere, Questions
 from segrobust.attacks.scene import Scene
 from segrobust.attacks.seen import Objective
@@ -126,6 +126,25 @@ class Doubt(MaskGoal):
     def __call__(self, scene: Scene) -> Objective:
         """The objective."""
         return self.drawn(scene, Answers(self.prompts(scene), Doubted(self.least), self.multimask))
+
+
+@dataclass(frozen=True)
+class DenyPresence(MaskGoal):
+    """Nothing is there, by the model's own presence score: see ``masks.Absent``.
+
+    Attributes:
+        tau: the logit that is low enough.
+    """
+
+    tau: float = ABSENT
+
+    def __call__(self, scene: Scene) -> Objective:
+        """The objective.
+
+        Raises:
+            CapabilityError: when it first looks, of a family without such a score.
+        """
+        return self.drawn(scene, Answers(self.prompts(scene), Absent(self.tau, scene.segmenter.name), self.multimask))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 All are means over prompts, answers and pixels, so that they compare between prompts of any number.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from segrobust.errors import CapabilityError
 from segrobust.models.base import Prediction
 from segrobust.models.geometry import Geometry
 
@@ -78,8 +80,7 @@ class Shown:
 class Doubted:
     """A low predicted IoU, by which segment everything and multimask answers are chosen.
 
-    ``mean max(iou, floor)``. Ours: SAM has no presence score that could be pushed down instead (AdvPCS on SAM 3,
-    arXiv 2609.39265, pushes its detector's presence logits below log(0.01 / 0.99)).
+    ``mean max(iou, floor)``. Ours: SAM has no presence score that could be pushed down instead, see :class:`Absent`.
 
     Attributes:
         floor: an IoU below it is left alone.
@@ -90,6 +91,40 @@ class Doubted:
     def __call__(self, answer: Prediction) -> Tensor:
         """Losses ``(n,)``."""
         return answer.predicted_iou.clamp(min=self.floor).mean(1)
+
+
+ABSENT = math.log(0.01 / 0.99)
+"""AdvPCS's tau: the logit of a presence of 1 %."""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A low presence: ``max(presence, floor)`` of the logit that there is an object at all.
+
+    Source: AdvPCS (arXiv 2609.39265), which pushes the presence logits of SAM 3's detector below log(0.01 / 0.99). Here
+    they are those of the head for points and boxes of SAM 2 and SAM 3, the object score of Ravi et al. (arXiv
+    2408.00714), appendix: in videos, what is absent has no mask.
+
+    Attributes:
+        floor: tau; a logit below it is left alone.
+        model: its name, for the error.
+    """
+
+    floor: float = ABSENT
+    model: str = ""
+
+    def __call__(self, answer: Prediction) -> Tensor:
+        """Losses ``(n,)``.
+
+        Raises:
+            CapabilityError: the family has no presence score.
+        """
+        if answer.presence is None:
+            raise CapabilityError(
+                f"model {self.model!r} has no presence score (SAM 2 and SAM 3 have one); use the attack 'doubt', which "
+                "pushes predicted IoUs"
+            )
+        return answer.presence.clamp(min=self.floor)
 
 
 def _mean(losses: Tensor, where: Tensor | None) -> Tensor:

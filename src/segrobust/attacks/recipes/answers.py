@@ -6,8 +6,15 @@ Points and boxes are in pixels of the photo and written ``120,80`` and ``10,20,2
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from segrobust.attacks.objectives.mask_goals import Doubt, EnlargeMasks, RemoveFromHardest, RemoveJointMask, RemoveMasks
-from segrobust.attacks.objectives.masks import FLOOR
+from segrobust.attacks.objectives.mask_goals import (
+    DenyPresence,
+    Doubt,
+    EnlargeMasks,
+    RemoveFromHardest,
+    RemoveJointMask,
+    RemoveMasks,
+)
+from segrobust.attacks.objectives.masks import ABSENT, FLOOR
 from segrobust.attacks.objectives.questions import Anywhere, Given, Grid, OnMasks, Questions
 from segrobust.attacks.objectives.shown_goals import ShiftMasks, ShowMask
 from segrobust.attacks.objectives.vanish import Vanish
@@ -150,11 +157,31 @@ def doubt(
 ) -> Recipe:
     """Predicted IoUs are pushed down, at random points and for all three masks: segment everything drops its masks.
 
-    Source: ours. AdvPCS (arXiv 2609.39265) does so with the presence logits of SAM 3's detector, which the models here
-    do not show.
+    Source: ours. AdvPCS (arXiv 2609.39265) does so with the presence logits of SAM 3's detector, see :func:`absence`.
     Defaults: those of ASK, with 64 points.
     """
     goal = Doubt(Anywhere(points), least=least)
+    return Recipe(name, steps, goal, MomentumSign(step_size, 0.0), reach=0.0)
+
+
+def absence(
+    *,
+    name: str = "absence",
+    steps: int = 40,
+    step_size: float = 2 / 255,
+    points: int = 64,
+    boxes: int = 0,
+    tau: float = ABSENT,
+) -> Recipe:
+    """Presence scores are pushed down: nothing is there, whatever is asked. Of SAM 2 and SAM 3 alone.
+
+    Source: AdvPCS (arXiv 2609.39265), by what is said of it. There they are the presence logits of SAM 3's detector,
+    for the hardest of text, points and boxes, pushed to log(0.01 / 0.99) in epsilon 10/255; boxes count five times.
+    Defaults: tau is theirs, the rest of ``doubt``. Here the scores are those of the head for points and boxes. On a
+    photo it draws masks of what it holds absent all the same, in videos it does not. ``boxes`` 1 asks with a point and
+    the box of each of 16 masks instead of at random points.
+    """
+    goal = DenyPresence(OnMasks() if boxes else Anywhere(points), tau=tau)
     return Recipe(name, steps, goal, MomentumSign(step_size, 0.0), reach=0.0)
 
 
@@ -199,5 +226,6 @@ ANSWERS: Mapping[str, Callable[..., Recipe]] = {
     "cross-prompt": cross_prompt,
     "cross-prompt-positions": partial(cross_prompt, name="cross-prompt-positions", move="positions"),
     "doubt": doubt,
+    "absence": absence,
     "vanish": vanish,
 }

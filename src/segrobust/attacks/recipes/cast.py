@@ -53,7 +53,7 @@ class Cast:
                 f"{recipe.name!r} compares the losses of its steps, which are of different models where they take "
                 f"turns; use the rule mean: {white.name.removesuffix('@' + ALTERNATE)}"
             )
-        found = scene.masks if "masks" in getattr(recipe.goal, "needs", ()) else None
+        found = scene.masks if "masks" in recipe.needs else None
         scenes = tuple(replace(scene, segmenter=member, found=found, guide=None, notes=[]) for member in members(white))
         return cls(scenes, tuple(recipe.goal(part) for part in scenes), white.rule)  # type: ignore[operator]
 

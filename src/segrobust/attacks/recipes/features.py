@@ -7,7 +7,8 @@ depths, see ``objectives.depths.inner_layers``, and the record's notes name the 
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from segrobust.attacks.goals import LeaveTheEmbedding
+from segrobust.attacks.goals import LeaveTheEmbedding, make_goal
+from segrobust.attacks.objectives.decay import DecayInside
 from segrobust.attacks.objectives.deformation import Deformation
 from segrobust.attacks.objectives.deformation_goal import TowardADeformation
 from segrobust.attacks.objectives.inner_goals import ApproachAPicture, LeaveInnerFeatures, LeaveThroughNoise
@@ -67,10 +68,31 @@ def ilpd(
     """ILPD as UAD's authors have it: TAP's loss of features of which half is the photo's.
 
     Source: Li et al., NeurIPS 2023 (arXiv 2304.13410); UAD's code.
-    Defaults: UAD's code. The paper's own method (and TransferAttack's) is another: it decays the change of a layer
-    inside the forward pass (weight 0.1, noise 0.05 on the photo), so that the layers after it see the mix.
+    Defaults: UAD's code. The paper's own method is another: :func:`ilpd_paper`.
     """
     return tap(name=name, steps=steps, step_size=step_size, decay=decay, smooth=smooth, blocks=blocks, of=of)
+
+
+def ilpd_paper(
+    *,
+    name: str = "ilpd-paper",
+    steps: int = 40,
+    step_size: float = 2 / 255,
+    keep: float = 0.1,
+    sigma: float = 0.05,
+    block: int = 5,
+    of: int = 12,
+    objective: str = "cosine",
+) -> Recipe:
+    """ILPD of its paper: gradients of the final objective, with the perturbation decayed at an inner layer.
+
+    Source: Li et al., NeurIPS 2023 (arXiv 2304.13410), see ``objectives.decay``. There the objective is a classifier's.
+    Defaults: the authors' 0.1 and 0.05; their layer of ResNet-50 is at 7/16 of its depth, as block 5 of 12 is nearly.
+    They take 100 steps of 1/255. One more forward pass for every gradient. An objective that leaves the photo sees the
+    noise as a change too, and at 0.05 a larger one than the attack's, of which a tenth is kept: ``sigma`` 0 is quieter.
+    """
+    goal = DecayInside(make_goal(objective), block, of, keep, sigma)
+    return Recipe(name, steps, goal, MomentumSign(step_size, 0.0), reach=NEAR)
 
 
 def activation(
@@ -135,7 +157,9 @@ def gradient_robust(
 
     Source: Xia et al., NeurIPS 2024 (arXiv 2410.20197). Its two versions, ``code`` and ``paper``, differ.
     Defaults: the authors' code, 10 steps in epsilon 10/255, momentum 0.5. There a step is the gradient over its mean
-    size, clipped to between a quarter and all of alpha; here its sign. Their start is a universal perturbation.
+    size, clipped to between a quarter and all of alpha; here its sign. Their start is a universal perturbation and one
+    step that brings the photo's mean embedding to that of many photos; ``start``, which all recipes have, takes the
+    file of a perturbation, without that step.
     """
     goal = LeaveThroughNoise(whole_numbers(blocks, "blocks"), of, version, some, sigma)
     return Recipe(name, steps, goal, MomentumSign(step_size, momentum), reach=NEAR)
@@ -171,6 +195,7 @@ FEATURES: Mapping[str, Callable[..., Recipe]] = {
     "almost-nothing-cosine": partial(almost_nothing, name="almost-nothing-cosine", similarity="cosine"),
     "tap": tap,
     "ilpd": ilpd,
+    "ilpd-paper": ilpd_paper,
     "aa": activation,
     "pata": pata,
     "pata++": partial(pata, name="pata++", renew=1),
