@@ -141,6 +141,27 @@ def test_the_oracle_of_a_model_that_shows_one_answer_is_refused_before_anything_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_photo_is_embedded_once_for_all_protocols(
+    patched: None, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded: list[bytes] = []
+
+    class Counted(Bright):
+        def embed(self, images: Any) -> Any:
+            embedded.append(images.numpy().tobytes())
+            return super().embed(images)
+
+    monkeypatch.setitem(MODELS, "bright", Counted)
+    plan = PLAN.replace("clean, prompts", "clean, rule: best, prompts").replace(
+        "targets: [bright, dark]", "targets: [bright]"
+    )
+    make_home(tmp_path, 1, plan.split("attacks:")[0] + "attacks: []\ndata" + plan.split("data", 1)[1])
+    run_home(tmp_path)
+    at_first = 1  # what the prompts are drawn from
+    looks = 2 * (1 + 3)  # without and behind the defence: what is right, then the original and two kinds of noise
+    assert len(embedded) == at_first + looks
+
+
 def test_another_plan_on_the_same_folder_is_refused_with_the_keys(copy: Path) -> None:
     (copy / "plan.yaml").write_text(PLAN.replace("3}", "4}", 1) + "seed: 3\n")
     with pytest.raises(UsageError, match=r"holds another run \(attacks, data, seed: attacks is .* there, .* here\)"):

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from segrobust.benchmark.plans.bench import Bench, halving
 from segrobust.benchmark.plans.parts import ProtocolEntry
 from segrobust.benchmark.rows import NO_DEFENCE
-from segrobust.defences.defended import defend
+from segrobust.defences.defended import Defended, defend
 from segrobust.errors import NoMasksError
 from segrobust.evaluation.evaluate import PromptSettings
 from segrobust.evaluation.manifest import manifest_from_json
@@ -15,6 +15,7 @@ from segrobust.evaluation.protocols import Protocol, RightAnswers, right_answers
 from segrobust.evaluation.protocols import score as compare
 from segrobust.io.datasets.base import Sample
 from segrobust.models.base import EverythingSettings, Segmenter
+from segrobust.models.once import embedded_once
 from segrobust.types import Image
 
 Record = dict[str, Any]
@@ -78,10 +79,15 @@ def score(bench: Bench, model: Segmenter, original: Original, image: Image) -> d
 
 
 def _fitting(bench: Bench, model: Segmenter, work: Callable[[EverythingSettings], T]) -> T:
-    """Do work with as many prompts at a time as fit into memory."""
+    """Do work with as many prompts at a time as fit into memory; all protocols share a photo's embedding.
+
+    Not longer than that: a target that does not repeat itself must be seen, also when it embeds a photo again.
+    """
     settings = bench.everything(model)
-    return halving(
-        lambda batch: work(settings if batch is None else replace(settings, points_per_batch=batch)),
-        lambda: settings.points_per_batch,
-        [],
-    )
+    embeds = model.inner if isinstance(model, Defended) else model
+
+    def once(batch: int | None) -> T:
+        with embedded_once(embeds):
+            return work(settings if batch is None else replace(settings, points_per_batch=batch))
+
+    return halving(once, lambda: settings.points_per_batch, [])
