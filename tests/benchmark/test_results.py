@@ -191,3 +191,17 @@ def test_parts_average_to_the_whole(results):
 @pytest.mark.parametrize(("text", "value"), [("8/255", 8.0), ("0", 0.0), ("l2:3", None)])
 def test_levels_of_a_budget(text, value):
     assert levels(text) == value
+
+
+def test_an_example_has_the_answers_that_a_run_has_kept() -> None:
+    def kept(counts: str, prompts_: int = 0) -> dict[str, object]:
+        return prompts([0.5]) | {"shown": {"prompts": [prompts_], "size": [2, 3], "counts": [counts]}}
+
+    def example(before: dict[str, object]) -> dict[str, object]:
+        rows = [row("clean", [0.5], item=before), row("rga", [0.5], item=kept("after"))]
+        return aggregate(rows, FACTS)["examples"][0]
+
+    about = {"prompts": [0], "size": [2, 3], "after": ["after"]}
+    assert example(kept("before"))["shown"] == {**about, "before": ["before"]}
+    assert example(kept("before", 1))["shown"] == example(prompts([0.5]))["shown"] == {**about, "before": None}
+    assert "shown" not in aggregate([row("rga", [0.5])], FACTS)["examples"][0]

@@ -8,7 +8,9 @@ import PIL.Image
 import pytest
 from report_parts import PROMPTS
 
-from segrobust.report.pictures import FAILS, GAIN, HOLDS, LONG_SIDE, Pair, _marked, difference, panels
+from segrobust.report.pictures import GAIN, LONG_SIDE, Pair, _marked, difference, panels
+from segrobust.report.shading import FAILS, HOLDS, Answer
+from segrobust.types import encode_mask
 
 GREY = np.full((40, 60, 3), 128, np.uint8)
 EXAMPLE = {"image": "a", "attack": "rga", "ious": [0.1, 0.9, 0.2, 0.5], "ious_before": [0.9] * 4, "linf_255": 8}
@@ -50,6 +52,29 @@ def test_three_panels_with_words_for_who_cannot_see_them():
     assert after.caption == "After: 1 of 4 prompts hold"  # 0.5 itself fails
     assert "10 times enlarged" in change.alt
     assert "8/255" in change.caption
+
+
+def test_answers_that_a_run_has_kept_are_drawn_and_told():
+    left = np.zeros(GREY.shape[:2], np.bool_)
+    left[:, :15] = True
+    counts = [encode_mask(np.asfortranarray(mask))["counts"] for mask in (left, left & False)]
+    shown = {"prompts": [1, 0], "size": [40, 60], "before": [counts[0]] * 2, "after": counts}
+    plain = panels(Pair(GREY, GREY, PROMPTS), EXAMPLE)
+    before, after, change = panels(Pair(GREY, GREY, PROMPTS), EXAMPLE | {"shown": shown})
+    told = "4 of 4 prompts hold; the answers to 2 prompts are shaded, 25 % and 25 % of the photo"
+    assert before.alt == f"The original photo a: {told}"
+    assert after.alt.endswith("1 of 4 prompts hold; the answers to 2 prompts are shaded, 25 % and 0 % of the photo")
+    assert [panel.caption for panel in plain] == [before.caption, after.caption, change.caption]
+    assert before.source != plain[0].source
+    assert change.source == plain[2].source
+
+
+def test_the_prompt_of_an_answer_has_a_ring():
+    ringed = np.array(_marked(GREY, PROMPTS, [0.9] * 4, [Answer(0, np.zeros((40, 60), np.bool_), True)]))
+    plain = np.array(_marked(GREY, PROMPTS, [0.9] * 4))
+    changed = np.argwhere((ringed != plain).any(axis=2))
+    assert len(changed) > 20
+    assert (np.abs(changed - [8, 10]).max(axis=1) <= 13).all()
 
 
 def test_without_the_saved_photo_there_is_the_original():

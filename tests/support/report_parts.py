@@ -9,18 +9,21 @@ from scored import FACTS, prompts, row, run_of
 
 from segrobust.benchmark.results import aggregate
 from segrobust.report.pictures import Pair
-from segrobust.types import Prompts
+from segrobust.types import Prompts, encode_mask
 
 HOSTILE = '<img src=x onerror="alert(1)">|"quoted" & more'
 PROMPTS = Prompts(
     points=np.array([[10.0, 8.0], [30.0, 20.0]]), point_masks=np.array([0, 1]),
     boxes=np.array([[2.0, 2.0, 30.0, 20.0], [20.0, 10.0, 50.0, 36.0]]), box_masks=np.array([0, 1]),
 )  # fmt: skip
+_LEFT = np.zeros((40, 60), np.bool_)
+_LEFT[4:30, 4:25] = True
+SHOWN = {"prompts": [0], "size": [40, 60], "counts": [encode_mask(np.asfortranarray(_LEFT))["counts"]]}
 
 
 def full_results() -> dict[str, Any]:
     """A run with transfer, a defence, three protocols, findings, and a failure whose message is hostile."""
-    rows = run_of()
+    rows = [replace(r, item={**r.item, "shown": SHOWN}) if "prompts" in r.item else r for r in run_of()]
     rows.append(replace(row("ask", [0.1], "photo-99"), state="failed", error=HOSTILE, item={}, made={}))
     rows.append(row("clean", [0.9] * 4, "photo-99", item=prompts([0.9] * 4)))
     return aggregate(rows, replace(FACTS, plan=HOSTILE, notes=("Only twelve photos were at hand.",)))

@@ -68,7 +68,19 @@ def _example(role: str, row: Row, before: Row | None, value: float) -> dict[str,
         "ious_before": _ious(before) if before is not None else [],
         "linf_255": row.made.get("linf_255"),
         "object": row.made.get("object"),
+        **_shown(before, row),
     }
+
+
+def _shown(before: Row | None, row: Row) -> dict[str, Any]:
+    """The answers to draw; nothing where a run has kept none."""
+    after = row.item.get("shown")
+    if not after:
+        return {}
+    was = before.item.get("shown") if before is not None else None
+    alike = was is not None and all(was[key] == after[key] for key in ("prompts", "size"))
+    about = {"prompts": after["prompts"], "size": after["size"]}
+    return {"shown": {**about, "before": was["counts"] if was and alike else None, "after": after["counts"]}}
 
 
 def _ious(row: Row) -> list[float | None]:

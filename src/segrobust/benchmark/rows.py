@@ -50,7 +50,8 @@ class Row:
         item: what was measured; ``{}`` if it failed. Of the prompt protocols: ``prompts``, a mapping of equally long
             lists ``kind`` (point or box), ``mask``, ``area`` (pixels of the reference mask), ``iou``,
             ``boundary_iou``, ``precision``, ``recall``, ``f1`` (in [0, 1], or None where undefined), ``displacement``
-            (pixels, or None where a mask is empty; older runs have no such list); and ``empty``.
+            (pixels, or None where a mask is empty; older runs have no such list); ``empty``; and ``shown``, a few
+            answers to draw (``evaluation.shown``; older runs have none).
             Of ``everything``: ``masks_clean``, ``masks_found``, ``matched_miou``, ``map``.
         made: how the photo was made, and what lies on disk; ``{}`` for the original. ``linf_255``, ``l2`` (of values
             in [0, 1]), ``psnr``, ``ssim``, ``bytes``, ``object`` (the saved photo's name in the run folder); ``loss``

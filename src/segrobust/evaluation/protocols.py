@@ -21,6 +21,7 @@ from segrobust.evaluation.everything import compare_everything
 from segrobust.evaluation.manifest import Manifest
 from segrobust.evaluation.metrics import prompt_ious
 from segrobust.evaluation.overlaps import overlaps, without
+from segrobust.evaluation.shown import shown_answers
 from segrobust.models.base import EverythingSettings, Segmenter
 from segrobust.regions.everything import segment_everything
 from segrobust.types import Floats, Image, Masks
@@ -138,8 +139,9 @@ def score(
         By protocol, as plain values. With prompts: ``prompts``, equally long lists ``kind`` (``point`` or ``box``),
         ``mask`` (its id in the manifest), ``area`` (pixels of the right answer), ``iou``, ``boundary_iou``,
         ``precision``, ``recall``, ``f1`` (in [0, 1]; None where an empty annotation asks for nothing), ``displacement``
-        (in pixels; None where a mask is empty); and ``empty``, the prompts whose right answer is nothing. Of
-        ``everything``: :func:`segrobust.evaluation.everything.compare_everything`.
+        (in pixels; None where a mask is empty); ``empty``, the prompts whose right answer is nothing; and ``shown``:
+        :func:`segrobust.evaluation.shown.shown_answers`. Of ``everything``:
+        :func:`segrobust.evaluation.everything.compare_everything`.
 
     Raises:
         ValueError: a photo of another size than the original.
@@ -207,4 +209,5 @@ def _item(right: RightAnswers, manifest: Manifest, answers: Masks) -> dict[str, 
             **{name: [None if np.isnan(v) else float(v) for v in column] for name, column in columns.items()},
         },
         "empty": int(np.count_nonzero(right.masks.areas == 0)),
+        "shown": shown_answers(manifest, answers),
     }

@@ -10,16 +10,16 @@ import numpy as np
 from PIL import Image as Pil
 from PIL import ImageDraw
 
+from segrobust.evaluation.shown import SIDE, picture_size
+from segrobust.report.shading import FAILS, HELD, HOLDS, Answer, answers_of, covered, shade
 from segrobust.types import Pixels, Prompts
 
-LONG_SIDE = 560
+LONG_SIDE = SIDE
 GAIN = 10
-HELD = 0.5
-"""A prompt with an IoU above this is drawn as one that holds."""
-HOLDS, FAILS = (0, 114, 178), (213, 94, 0)
 NOTE = (
     f"Circles and whole boxes: prompts answered with IoU above {HELD}; crosses and broken boxes: the rest. "
-    "Of each mask one box is drawn. "
+    "Of each mask one box is drawn. Shaded: the model's answers to a few of the prompts, the points with a ring; a "
+    "broken outline where the prompt fails. "
     f"The difference is {GAIN} times that of the saved file, around grey. Photos are shrunk for this page."
 )
 
@@ -69,12 +69,16 @@ def panels(pair: Pair, example: Mapping[str, Any]) -> list[Panel]:
     """Before, after and ten times the difference, of one example."""
     name = example["image"]
     before, after = example["ious_before"], example["ious"]
-    drawn = _marked(pair.original, pair.prompts, before)
-    made = [_panel(drawn, f"The original photo {name}{_held(before)}", f"Before{_held(before)}")]
+    answers = answers_of(example, "before")
+    drawn = _marked(pair.original, pair.prompts, before, answers)
+    told = f"The original photo {name}{_held(before)}{covered(answers)}"
+    made = [_panel(drawn, told, f"Before{_held(before)}")]
     if pair.attacked is None:
         return made
-    drawn = _marked(pair.attacked, pair.prompts, after)
-    made.append(_panel(drawn, f"{name} under {example['attack']}{_held(after)}", f"After{_held(after)}"))
+    answers = answers_of(example, "after")
+    drawn = _marked(pair.attacked, pair.prompts, after, answers)
+    told = f"{name} under {example['attack']}{_held(after)}{covered(answers)}"
+    made.append(_panel(drawn, told, f"After{_held(after)}"))
     change = f"at most {example['linf_255']}/255 per value" if example["linf_255"] is not None else "of unknown size"
     told = f"The difference of the two files, {GAIN} times enlarged, around grey: {change}"
     seen = difference(pair.original, pair.attacked)
@@ -93,9 +97,11 @@ def _held(ious: Sequence[float | None]) -> str:
     return f": {sum(iou > HELD for iou in scored)} of {len(scored)} prompts hold" if scored else ""
 
 
-def _marked(pixels: Pixels, prompts: Prompts | None, ious: Sequence[float | None]) -> Pil.Image:
-    """The photo, shrunk, with its prompts in the colour and shape of what came of them."""
-    small = _shrunk(pixels, Pil.Resampling.LANCZOS)
+def _marked(
+    pixels: Pixels, prompts: Prompts | None, ious: Sequence[float | None], answers: Sequence[Answer] = ()
+) -> Pil.Image:
+    """The photo, shrunk, with some answers, and its prompts in the colour and shape of what came of them."""
+    small = shade(_shrunk(pixels, Pil.Resampling.LANCZOS), answers)
     if prompts is None or len(ious) != len(prompts):
         return small
     scale = small.width / pixels.shape[1]
@@ -106,9 +112,14 @@ def _marked(pixels: Pixels, prompts: Prompts | None, ious: Sequence[float | None
         if iou is not None and int(mask) not in drawn:
             drawn.add(int(mask))
             _draw_box(draw, [float(v) * scale for v in box], iou > HELD)
-    for point, iou in zip(prompts.points, ious[:split], strict=True):
+    ringed = {answer.prompt for answer in answers}
+    for place, (point, iou) in enumerate(zip(prompts.points, ious[:split], strict=True)):
         if iou is not None:
-            _draw_point(draw, (float(point[0]) + 0.5) * scale, (float(point[1]) + 0.5) * scale, iou > HELD)
+            x, y = ((float(value) + 0.5) * scale for value in point)
+            if place in ringed:
+                draw.ellipse((x - 12, y - 12, x + 12, y + 12), outline="white", width=4)
+                draw.ellipse((x - 11, y - 11, x + 11, y + 11), outline=HOLDS if iou > HELD else FAILS, width=2)
+            _draw_point(draw, x, y, iou > HELD)
     return small
 
 
@@ -143,9 +154,8 @@ def _draw_box(draw: ImageDraw.ImageDraw, box: Sequence[float], holds: bool) -> N
 
 def _shrunk(pixels: Pixels, how: Pil.Resampling) -> Pil.Image:
     picture = Pil.fromarray(pixels)
-    scale = min(1.0, LONG_SIDE / max(picture.size))
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture if size == picture.size else picture.resize(size, how)
+    height, width = picture_size((picture.height, picture.width))
+    return picture if (width, height) == picture.size else picture.resize((width, height), how)
 
 
 def _panel(picture: Pil.Image, alt: str, caption: str) -> Panel:

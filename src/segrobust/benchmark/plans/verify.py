@@ -143,7 +143,8 @@ def _compare(measured: dict[str, Any], record: dict[str, Any] | None, tolerance:
         if measured["state"] != "done":
             yield f"{name}: cannot be measured again: {measured['error']}"
         else:
-            fresh = json.loads(json.dumps({"made": measured["made"], **measured["result"]}))
+            result = {key: value for key, value in measured["result"].items() if key != "shown"}  # pictures, no numbers
+            fresh = json.loads(json.dumps({"made": measured["made"], **result}))
             _forget_what_was_not_measured(fresh.get("prompts", {}), record["result"].get("prompts", {}))
             yield from (
                 f"{name}: {p}" for p in differences(fresh, {"made": record["made"], **record["result"]}, tolerance)
