@@ -17,13 +17,16 @@ GRADIENTS: Final = 120
 EPSILON: Final = Fraction(8, 255)
 BUDGETS: Final = (f"{STEPS} steps", f"{GRADIENTS} gradients")
 
+UNTRAINED: Final = "one file for all photos, which has to be trained first: docs/universal.md"
+NO_PRESENCE: Final = "the plans' attacks are made on nano, which has no presence score"
 LEFT_OUT: Final[Mapping[str, Mapping[str, str]]] = {
     BUDGETS[0]: {
-        "universal": "one file for all photos, which has to be trained first: docs/universal.md",
+        "universal": UNTRAINED,
+        "absence": NO_PRESENCE,
         "square": "its steps are queries, not gradients: see the other budget",
         "square-prior": "its steps are queries, not gradients: see the other budget",
     },
-    BUDGETS[1]: {"universal": "one file for all photos, which has to be trained first: docs/universal.md"},
+    BUDGETS[1]: {"universal": UNTRAINED, "absence": NO_PRESENCE},
 }
 """By budget, the recipes that it says nothing about."""
 
@@ -45,6 +48,7 @@ QUESTIONS: Final[Mapping[str, str]] = {
     ),
     **dict.fromkeys(("s-ra", "t-ra"), "attacks the region of the largest mask"),
     "vanish": "attacks the largest mask, and keeps the others on purpose",
+    **dict.fromkeys(("boundary-shift", "boundary-shift-guide"), "moves boundaries by 8 pixels, and keeps the masks"),
     **dict.fromkeys(("square", "square-prior"), f"{GRADIENTS} calls of the target"),
 }
 """What a recipe asks by default that the others do not: it is scored on everything all the same."""

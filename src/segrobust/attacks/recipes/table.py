@@ -17,6 +17,7 @@ from segrobust.attacks.recipes.queries import QUERIES
 from segrobust.attacks.recipes.rga import RGA
 from segrobust.attacks.recipes.steps import STEPS
 from segrobust.attacks.recipes.universal import UNIVERSAL
+from segrobust.attacks.universal.files import FromFile
 from segrobust.errors import UsageError
 
 R = TypeVar("R")
@@ -35,8 +36,12 @@ RECIPES: Mapping[str, Callable[..., Recipe]] = {
 """What each makes can be changed by its parameters; those of a ``partial`` are what it is defined by."""
 
 
-OF_ALL: Mapping[str, Any] = {"band": 0, "outside": 0.0}
-"""Parameters of every recipe, see ``attacks.band``; a band of 0 pixels is none: the budget is the same everywhere."""
+OF_ALL: Mapping[str, Any] = {"band": 0, "outside": 0.0, "start": ""}
+"""Parameters of every recipe.
+
+``band`` and ``outside``: see ``attacks.band``; a band of 0 pixels is none: the same budget everywhere. ``start``:
+the file of a universal perturbation to begin at, as UMI-GRAT (Xia et al., NeurIPS 2024) does; empty: the recipe's own.
+"""
 
 
 def parameters_of(name: str) -> dict[str, Any]:
@@ -51,14 +56,20 @@ def make_recipe(name: str, **overrides: Any) -> Recipe:
     Args:
         name: one of ``RECIPES``.
         **overrides: its own parameters; and ``band`` (pixels) and ``outside`` (a share of epsilon), with which all
-            recipes spend their budget around boundaries, see ``attacks.band.Band``.
+            recipes spend their budget around boundaries, see ``attacks.band.Band``; and ``start``, the file of a
+            universal perturbation (docs/universal.md) to begin at, all of it whatever the recipe's own reach.
 
     Raises:
         UsageError: unknown name or parameter, or a value outside its range.
+        MissingError: a file that is not there.
     """
     own = {key: value for key, value in overrides.items() if key not in OF_ALL}
     recipe = make_from(RECIPES, name, "attack", "see 'segrobust ls attacks'", own)
-    pixels, outside = (overrides.get(key, default) for key, default in OF_ALL.items())
+    pixels, outside, start = (overrides.get(key, default) for key, default in OF_ALL.items())
+    if start and recipe.blind:
+        raise UsageError(f"start={start} is where gradient steps begin, and {name!r} takes none; see --universal")
+    if start:
+        recipe = dataclasses.replace(recipe, start=FromFile.of(start), reach=1.0)
     if outside and not pixels:
         raise UsageError(f"outside={outside} is a share of epsilon outside of a band; give band, a number of pixels")
     return dataclasses.replace(recipe, band=Band(pixels, outside)) if pixels else recipe
