@@ -13,10 +13,13 @@ docs/attacks.md write_attacks.py's. What has no stored run keeps the table it ha
 import argparse
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import write_attacks, write_models
+from benchmarks.boundary_table import boundaries_section
 from benchmarks.markers import fill
 from benchmarks.plan_tables import plan_section
 
@@ -47,12 +50,12 @@ def run_text(folder: Path) -> str:
     return f"{results_text(results)}\n\n{circumstances(run)}; {grid}; {weights}."
 
 
-def plan_text(folder: Path) -> str:
+def plan_text(folder: Path, section: Callable[[dict[str, Any]], str] = plan_section) -> str:
     """The tables of a plan's run."""
     results = json.loads((folder / "results.json").read_text())
     if results["failures"]:
         raise SystemExit(f"{folder} has failures; a published table may not")
-    return plan_section(results)
+    return section(results)
 
 
 def circumstances(run: dict[str, Any]) -> str:
@@ -83,6 +86,7 @@ def main() -> None:
         ("README.md", "demo", run_text),
         *(("docs/benchmarks.md", plan, plan_text) for plan in PLANS),
         *((f"docs/research/{page}.md", plan, plan_text) for plan, page in RESEARCH.items()),
+        ("docs/research/boundaries.md", "boundaries", partial(plan_text, section=boundaries_section)),
     ):
         if (args.runs / name / "results.json").exists():
             replace(ROOT / document, name, make(args.runs / name))

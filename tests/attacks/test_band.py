@@ -18,6 +18,7 @@ from segrobust.attacks.saving import allowed_levels, round_into_budget, within
 from segrobust.benchmark.config import parse_config
 from segrobust.benchmark.plans.parts import AttackEntry
 from segrobust.errors import NoMasksError, UsageError
+from segrobust.models.base import Capabilities, EverythingSettings
 from segrobust.types import Budget, Image, Masks
 
 SIZE = (40, 60)
@@ -28,6 +29,13 @@ def half() -> Masks:
     mask = np.zeros((1, *SIZE), np.bool_)
     mask[:, :, :30] = True
     return Masks.from_dense(mask)
+
+
+class Asked(LinearSegmenter):
+    """Shows no gradient; segment everything finds its mask, whatever its stability."""
+
+    capabilities = Capabilities(gradient=False, points=True, boxes=True, everything=True)
+    everything = EverythingSettings(points_per_side=2, predicted_iou_threshold=0, stability_threshold=0)
 
 
 def change(pixels: np.ndarray) -> np.ndarray:
@@ -45,6 +53,16 @@ def test_the_optimum_of_a_linear_goal_is_the_budget_map_itself(outside: float, l
     wanted = np.full(SIZE, levels)
     wanted[:, 25:35] = 8
     np.testing.assert_array_equal(change(saved), wanted)
+
+
+def test_the_control_is_the_same_band_at_another_place() -> None:
+    band, control = (make_recipe("rga", band=5, elsewhere=flag).band for flag in (0, 1))
+    assert control == Band(5, elsewhere=True)
+    there, moved = band.share(half()), control.share(half())
+    np.testing.assert_array_equal(moved, np.roll(there, (20, 30), axis=(0, 1)))
+    assert moved[:, :5].all()
+    assert not moved[:, 5:55].any()
+    assert moved.sum() == there.sum()
 
 
 def test_the_band_lies_inside_the_region_that_is_given_too() -> None:
@@ -109,7 +127,7 @@ def test_every_recipe_takes_a_band_and_says_that_it_needs_masks(name: str) -> No
     recipe = make_recipe(name, band=4, outside=0.5)
     assert recipe.band == Band(4, 0.5)
     assert "masks" in recipe.needs
-    assert settings_of(recipe)["band"] == {"kind": "Band", "pixels": 4, "outside": 0.5}
+    assert settings_of(recipe)["band"] == {"kind": "Band", "pixels": 4, "outside": 0.5, "elsewhere": False}
     assert "band" not in settings_of(make_recipe(name))  # records of runs without one are what they were
     assert OF_ALL.items() <= parameters_of(name).items()
 
@@ -129,7 +147,7 @@ def test_recipes_of_every_kind_stay_in_the_band_and_repeat(name: str) -> None:
 def test_masks_are_found_where_none_are_given_but_not_by_an_attack_that_counts_its_questions() -> None:
     bright = np.zeros((*SIZE, 3), np.uint8)
     bright[:, 30:] = 200  # the linear segmenter's mask is what is brighter than half
-    saved = attack(LinearSegmenter(), Image(bright), "noise", band=3).image.pixels
+    saved = attack(Asked(), Image(bright), "noise", band=3).image.pixels
     assert not np.delete(saved != bright, np.s_[27:33], axis=1).any()
     assert (saved != bright)[:, 27:33].any()
     with pytest.raises(UsageError, match="'square' does not ask for: give clean_masks"):
@@ -143,6 +161,8 @@ def test_what_cannot_be_meant_is_refused() -> None:
         make_recipe("rga", band=3, outside=1.0)
     with pytest.raises(UsageError, match="give band, a number of pixels"):
         make_recipe("rga", outside=0.5)
+    with pytest.raises(UsageError, match="elsewhere=1 is the place of a band; give band"):
+        make_recipe("rga", elsewhere=1)
     with pytest.raises(UsageError, match="no region and no band; use protocol strict"):
         attack(LinearSegmenter(), PHOTO, "rga", band=3, protocol="paper")
     with pytest.raises(UsageError, match="which l2:1 does not say"):

@@ -21,10 +21,12 @@ class Band:
     Attributes:
         pixels: how many on each side of an edge, see ``regions.outlines.near_edges``; at least 1.
         outside: the share of epsilon elsewhere, in [0, 1); 0 = nothing is changed there.
+        elsewhere: a control: the same band, moved by half the photo in both directions (what leaves it comes in again).
     """
 
     pixels: int
     outside: float = 0.0
+    elsewhere: bool = False
 
     def __post_init__(self) -> None:
         if self.pixels < 1:
@@ -39,6 +41,8 @@ class Band:
             NoMasksError: no mask has an edge, and nothing may be changed elsewhere.
         """
         near = near_edges(masks, self.pixels)
+        if self.elsewhere:
+            near = np.roll(near, (masks.size[0] // 2, masks.size[1] // 2), axis=(0, 1))
         if self.outside:
             return np.where(near, 1.0, self.outside).astype(np.float32)
         if not near.any():

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from segrobust import __version__
-from segrobust.cli import commands, datasets, models, plans, universal
+from segrobust.cli import commands, datasets, least, models, plans, universal
 from segrobust.cli.aloud import say_warnings_of_models
 from segrobust.errors import SegrobustError
 
@@ -124,6 +124,9 @@ def attack(
         str | None,
         typer.Option(help="Change only a region: box:x1,y1,x2,y2, click:x,y or mask:FILE.png. [everywhere]"),
     ] = None,
+    band: Annotated[
+        int | None, typer.Option(help="Spend the budget within so many pixels of boundaries. [everywhere]", min=1)
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Gradient steps. [40]")] = None,
     parameters: Annotated[
         list[str] | None,
@@ -150,6 +153,8 @@ def attack(
     """See ``segrobust attack --help``."""
     if pattern is not None:
         attacks, parameters = [*(attacks or ()), "universal"], [*(parameters or ()), f"file={pattern}"]
+    if band is not None:
+        parameters = [*(parameters or ()), f"band={band}"]
     flags = {
         "model": model,
         "checkpoint": checkpoint,
@@ -173,6 +178,7 @@ def attack(
 
 
 plans.add_commands(app, _finish, EPILOG)
+least.add_commands(app, _finish, EPILOG)
 
 
 @app.command(

@@ -36,11 +36,12 @@ RECIPES: Mapping[str, Callable[..., Recipe]] = {
 """What each makes can be changed by its parameters; those of a ``partial`` are what it is defined by."""
 
 
-OF_ALL: Mapping[str, Any] = {"band": 0, "outside": 0.0, "start": ""}
+OF_ALL: Mapping[str, Any] = {"band": 0, "outside": 0.0, "elsewhere": 0, "start": ""}
 """Parameters of every recipe.
 
-``band`` and ``outside``: see ``attacks.band``; a band of 0 pixels is none: the same budget everywhere. ``start``:
-the file of a universal perturbation to begin at, as UMI-GRAT (Xia et al., NeurIPS 2024) does; empty: the recipe's own.
+``band``, ``outside`` and ``elsewhere`` (1: the control): see ``attacks.band``; a band of 0 pixels is none: the same
+budget everywhere. ``start``: the file of a universal perturbation to begin at, as UMI-GRAT (Xia et al., NeurIPS 2024)
+does; empty: the recipe's own.
 """
 
 
@@ -65,14 +66,15 @@ def make_recipe(name: str, **overrides: Any) -> Recipe:
     """
     own = {key: value for key, value in overrides.items() if key not in OF_ALL}
     recipe = make_from(RECIPES, name, "attack", "see 'segrobust ls attacks'", own)
-    pixels, outside, start = (overrides.get(key, default) for key, default in OF_ALL.items())
+    pixels, outside, elsewhere, start = (overrides.get(key, default) for key, default in OF_ALL.items())
     if start and recipe.blind:
         raise UsageError(f"start={start} is where gradient steps begin, and {name!r} takes none; see --universal")
     if start:
         recipe = dataclasses.replace(recipe, start=FromFile.of(start), reach=1.0)
-    if outside and not pixels:
-        raise UsageError(f"outside={outside} is a share of epsilon outside of a band; give band, a number of pixels")
-    return dataclasses.replace(recipe, band=Band(pixels, outside)) if pixels else recipe
+    if (outside or elsewhere) and not pixels:
+        what = f"outside={outside} is a share of epsilon outside" if outside else f"elsewhere={elsewhere} is the place"
+        raise UsageError(f"{what} of a band; give band, a number of pixels")
+    return dataclasses.replace(recipe, band=Band(pixels, outside, bool(elsewhere))) if pixels else recipe
 
 
 def make_from(

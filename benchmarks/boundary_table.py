@@ -1,0 +1,55 @@
+"""The table of docs/research/boundaries.md: how far outlines moved, in which direction, and how loud the change is."""
+
+from typing import Any
+
+from benchmarks.plan_tables import plan_section
+
+from segrobust.report.tables import markdown_table
+
+Cell = dict[str, Any]
+HEADER = (
+    "attack", "mIoU ↑", "boundary IoU ↑", "outline moved, px", "of prompts", "precision", "recall", "L2 ↓", "PSNR dB ↑"
+)  # fmt: skip
+
+
+def boundaries_section(results: dict[str, Any]) -> str:
+    """What the plan found: for each target and protocol one table of boundaries, then what all plans show.
+
+    Args:
+        results: ``results.json`` of plans/boundaries.yaml, without failures.
+    """
+    cells = [cell for cell in results["cells"] if cell["protocol"] != "everything"]
+    parts = []
+    for target, protocol, dataset in dict.fromkeys((c["target"], c["protocol"], c["dataset"]) for c in cells):
+        rows = [c for c in cells if (c["target"], c["protocol"], c["dataset"]) == (target, protocol, dataset)]
+        parts.append(f"{dataset}, shown to {target}, protocol {protocol} ({max(c['photos'] for c in rows)} photos)")
+        parts.append(markdown_table(list(HEADER), [_row(cell) for cell in rows]))
+    parts.append("In brackets 95 % intervals over photos. The same rows with their paired differences:")
+    return "\n\n".join([*parts, plan_section(results)])
+
+
+def _row(cell: Cell) -> list[str]:
+    moved, files = cell.get("displacement", {}), cell.get("files", {})
+    share = f"{100 * moved['n'] / cell['prompts']:.0f} %" if moved and cell["prompts"] else "–"
+    return [
+        cell["attack"],
+        _interval(cell["all"]["miou"], 3),
+        _interval(cell["quality"]["boundary_iou"], 3),
+        _interval(moved, 1),
+        share,
+        _number(cell["quality"]["precision"]["value"], 3),
+        _number(cell["quality"]["recall"]["value"], 3),
+        _number(files.get("l2"), 1),
+        _number(files.get("psnr"), 1),
+    ]
+
+
+def _interval(found: Cell, digits: int) -> str:
+    if found.get("value") is None:
+        return "–"
+    value = _number(found["value"], digits)
+    return value if found["low"] is None else f"{value} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
