@@ -92,17 +92,27 @@ def atoms(
         ValueError: ``grid_rate`` or ``reach_rate`` out of range.
     """
     side = cell_side(masks.size, grid_rate)
-    if not 0 <= reach_rate <= 1:
-        raise ValueError(f"reach_rate is a share of the short side, in [0, 1], got {reach_rate}")
+    reach = reach_of(masks.size, reach_rate)
     whole = _without_slivers(find_atoms(masks), masks.areas, side)
     small = np.bincount(whole.ravel()) <= side**2
-    labels = _grown(whole, small, reach_rate * min(masks.size))
+    labels = _grown(whole, small, reach)
     large = np.where(small, 0, np.cumsum(~small)).astype(np.int32)
     paint_cells(labels, large[whole], side, int(labels.max()))
     pieces = in_order(labels.ravel()).reshape(labels.shape)
     pieces = absorb(pieces, np.bincount(pieces.ravel()) < (side / 4) ** 2)[pieces]
     notes = () if masks.areas.any() else ("no masks: the guide is the grid alone",)
     return painted(pieces + np.int32(1), generator, colours, notes)
+
+
+def reach_of(size: tuple[int, int], reach_rate: float) -> float:
+    """How far small regions grow in pixels, on a photo of ``(height, width)``.
+
+    Raises:
+        ValueError: ``reach_rate`` is not in [0, 1].
+    """
+    if not 0 <= reach_rate <= 1:
+        raise ValueError(f"reach_rate is a share of the short side, in [0, 1], got {reach_rate}")
+    return reach_rate * min(size)
 
 
 def nearest(labels: Labels) -> tuple[Labels, NDArray[np.float32]]:
