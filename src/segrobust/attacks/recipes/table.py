@@ -10,6 +10,7 @@ from segrobust.attacks.band import Band
 from segrobust.attacks.recipes.answers import ANSWERS
 from segrobust.attacks.recipes.base import Recipe
 from segrobust.attacks.recipes.boundaries import BOUNDARIES
+from segrobust.attacks.recipes.falsify import FALSIFY
 from segrobust.attacks.recipes.features import FEATURES
 from segrobust.attacks.recipes.inputs import INPUTS
 from segrobust.attacks.recipes.neighbours import NEIGHBOURS
@@ -30,6 +31,7 @@ RECIPES: Mapping[str, Callable[..., Recipe]] = {
     **FEATURES,
     **ANSWERS,
     **BOUNDARIES,
+    **FALSIFY,
     **UNIVERSAL,
     **QUERIES,
 }
