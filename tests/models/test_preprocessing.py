@@ -13,7 +13,7 @@ from transformers import Sam2Processor, Sam3TrackerProcessor, SamImageProcessorP
 
 from segrobust.errors import ModelError
 from segrobust.models import load
-from segrobust.models.encoder import Frame
+from segrobust.models.frame import Frame
 from segrobust.models.geometry import SAM_MEAN, SAM_STD, to_tensor
 from segrobust.models.loading import ModelFolder
 from segrobust.models.preprocessing import read_frame, square_side

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from segrobust.models.base import Embedding
-from segrobust.models.encoder import EncoderSegmenter, Frame
+from segrobust.models.encoder import EncoderSegmenter
+from segrobust.models.frame import Frame
 from segrobust.models.geometry import SAM_MEAN, SAM_STD
 from segrobust.models.options import LoadOptions
 from segrobust.models.registry import find_entry

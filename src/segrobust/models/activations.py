@@ -32,6 +32,12 @@ def find_layers(network: nn.Module) -> tuple[nn.Module, ...]:
     return tuple(part for part in whole if not any(inner in whole for inner in part.modules() if inner is not part))
 
 
+def find_encoder_layers(network: nn.Module) -> tuple[nn.Module, ...]:
+    """The layers of a network's encoder, which has one of two names in every family; the others decode."""
+    names = ("vision_encoder", "image_encoder")
+    return find_layers(next((part for name, part in network.named_children() if name in names), network))
+
+
 @contextmanager
 def replaced_forwards(layers: Sequence[nn.Module], wrap: Callable[[Forward], Forward]) -> Iterator[None]:
     """Inside the context, every layer computes ``wrap(its forward)``."""

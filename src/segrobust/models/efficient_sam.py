@@ -13,7 +13,8 @@ from segrobust.models.efficient_sam_net import (
     EfficientSam,
     EfficientSamConfig,
 )
-from segrobust.models.encoder import EncoderSegmenter, Frame
+from segrobust.models.encoder import EncoderSegmenter
+from segrobust.models.frame import Frame
 from segrobust.models.geometry import Geometry
 from segrobust.models.options import LoadOptions
 from segrobust.models.recognise import refuse_other

@@ -7,7 +7,6 @@ normalisation, precision, prompts in the photo's pixels and decoding in batches 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -16,46 +15,21 @@ from torch import Tensor, nn
 from segrobust.models.activations import (
     computed_again,
     edited,
+    find_encoder_layers,
     find_layers,
     gradient_bytes,
     recorded,
     replaced_forwards,
 )
-from segrobust.models.base import (
-    Capabilities,
-    Embedding,
-    EverythingSettings,
-    Observed,
-    Prediction,
-    WhiteBox,
-    check_layers,
-    prompt_arrays,
-)
+from segrobust.models.base import WhiteBox, check_layers
 from segrobust.models.compiling import Compiler
+from segrobust.models.decoding import decode_in_batches
+from segrobust.models.frame import Frame
 from segrobust.models.geometry import Geometry, normalise_and_pad, resize, to_tensor
 from segrobust.models.memory import GradientMemory, generous_bound
 from segrobust.models.options import LoadOptions
+from segrobust.models.values import Capabilities, Embedding, EverythingSettings, Observed, Prediction
 from segrobust.types import Image, Prompts
-
-DECODER_BATCH = {"cpu": 16, "cuda": 64, "mps": 32}
-"""Prompts decoded at a time: each holds several copies of the embedding while it is decoded (SAM: 4 MB a copy)."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The model's input.
-
-    Attributes:
-        side: of the square, in pixels.
-        mean: per channel, of pixels in [0, 1].
-        std: per channel.
-        stretch: the photo fills the square whatever its shape (SAM 2); otherwise it keeps its shape and is padded.
-    """
-
-    side: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    stretch: bool = False
 
 
 class EncoderSegmenter(WhiteBox):
@@ -210,19 +184,14 @@ class EncoderSegmenter(WhiteBox):
         """
         if embedding.features.shape[0] != 1:
             raise ValueError(f"masks() takes the embedding of one photo, got {embedding.features.shape[0]}")
-        points, boxes = prompt_arrays(prompts, embedding.geometry)
-        batch = DECODER_BATCH.get(self.device.type, 16)
-        answers = []
         with self._autocast(), self._exact_prompts():
-            for part in torch.from_numpy(points).to(self.device, torch.float32).split(batch):
-                answers.append(self._decode(embedding, part, None, multimask)) if len(part) else None
-            for part in torch.from_numpy(boxes).to(self.device, torch.float32).split(batch):
-                answers.append(self._decode(embedding, None, part, multimask)) if len(part) else None
-        if not answers:
-            k = 3 if multimask else 1
-            empty = torch.zeros((0, k, *self.low_resolution), device=self.device)
-            return Prediction(empty, torch.zeros((0, k), device=self.device), embedding.geometry)
-        logits, scores, *presence = (torch.cat(column).float() for column in zip(*answers, strict=True))
+            answers = decode_in_batches(
+                lambda some, others: self._decode(embedding, some, others, multimask), prompts, embedding
+            )
+        if answers is None:
+            empty = torch.zeros((0, 3 if multimask else 1, *self.low_resolution), device=self.device)
+            return Prediction(empty, empty[..., 0, 0], embedding.geometry)
+        logits, scores, *presence = answers
         return Prediction(logits, scores, embedding.geometry, *presence)
 
     def views_at_a_time(self, views: int) -> int:
@@ -256,10 +225,7 @@ class EncoderSegmenter(WhiteBox):
 
     @cached_property
     def _encoder_layers(self) -> tuple[nn.Module, ...]:
-        """Those of the encoder, which sit under one of these names in every family; the others decode."""
-        names = ("vision_encoder", "image_encoder")
-        encoder = next((part for name, part in self.module.named_children() if name in names), self.module)
-        return find_layers(encoder)
+        return find_encoder_layers(self.module)
 
     def _gradient_bytes(self, again: bool) -> int:
         """What the gradient through one image takes beside the weights."""

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segrobust.models.base import Embedding, EverythingFirst, EverythingSettings, Promptable
-from segrobust.models.encoder import EncoderSegmenter, Frame
+from segrobust.models.encoder import EncoderSegmenter
 from segrobust.models.everything_first import answer_boxes, answer_points, box_candidates, point_candidates
+from segrobust.models.frame import Frame
 from segrobust.models.letterbox import STRIDE, Letterbox, paddings
 from segrobust.models.options import LoadOptions
 from segrobust.models.ultralytics_parts import LetterBox, TorchNMS, process_mask_native, scale_boxes, xywh2xyxy

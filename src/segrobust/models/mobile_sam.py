@@ -6,7 +6,8 @@ from torch import Tensor
 
 from segrobust.models.base import Embedding, EverythingSettings
 from segrobust.models.checkpoint import read_state
-from segrobust.models.encoder import EncoderSegmenter, Frame
+from segrobust.models.encoder import EncoderSegmenter
+from segrobust.models.frame import Frame
 from segrobust.models.geometry import SAM_MEAN, SAM_STD
 from segrobust.models.options import LoadOptions
 from segrobust.models.recognise import refuse_other

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segrobust.models.base import Embedding, EverythingFirst, EverythingSettings, Prediction
-from segrobust.models.encoder import EncoderSegmenter, Frame
+from segrobust.models.encoder import EncoderSegmenter
+from segrobust.models.frame import Frame
 from segrobust.models.geometry import SAM_MEAN, SAM_STD, to_tensor
 from segrobust.models.loading import ModelFolder
 from segrobust.models.nano_conv_net import MASKS, NanoConv, NanoConvConfig, compose

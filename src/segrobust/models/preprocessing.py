@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from segrobust.errors import ModelError
-from segrobust.models.encoder import Frame
+from segrobust.models.frame import Frame
 from segrobust.models.loading import ModelFolder
 
 _BEFORE_5 = "preprocessor_config.json"

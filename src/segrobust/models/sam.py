@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from segrobust.models.base import Embedding, EverythingSettings
-from segrobust.models.encoder import EncoderSegmenter, Frame
+from segrobust.models.encoder import EncoderSegmenter
+from segrobust.models.frame import Frame
 from segrobust.models.geometry import SAM_MEAN, SAM_STD
 from segrobust.models.loading import ModelFolder
 from segrobust.models.options import LoadOptions

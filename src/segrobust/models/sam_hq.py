@@ -5,7 +5,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from segrobust.models.base import Embedding
-from segrobust.models.encoder import Frame
+from segrobust.models.frame import Frame
 from segrobust.models.geometry import SAM_MEAN, SAM_STD
 from segrobust.models.loading import ModelFolder
 from segrobust.models.options import LoadOptions
