@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segrobust.cli.output import print_text
+from segrobust.cli.output import need_command, print_text
 
 app = typer.Typer(
     help="""Data sets: find out what is wrong with one.
@@ -23,9 +23,7 @@ Example:
 @app.callback()
 def _datasets(context: typer.Context) -> None:
     """Data sets: find out what is wrong with one."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(2)
+    need_command(context)
 
 
 @app.command(

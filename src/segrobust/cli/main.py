@@ -10,8 +10,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from segrobust import __version__
-from segrobust.cli import commands, datasets, least, models, plans, universal
+from segrobust.cli import attacking, commands, datasets, least, listing, models, plans, universal
 from segrobust.cli.aloud import say_warnings_of_models
+from segrobust.cli.output import need_command
 from segrobust.errors import SegrobustError
 
 EPILOG = """
@@ -29,8 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-listing = typer.Typer(help="List what there is.", invoke_without_command=True, rich_markup_mode=None)
-app.add_typer(listing, name="ls")
+app.add_typer(listing.app, name="ls")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(universal.app, name="universal")
@@ -59,19 +59,7 @@ def _main(
     ] = False,
 ) -> None:
     """Attack photos, verify results, list models and attacks, examine this machine."""
-    _need_command(context)
-
-
-@listing.callback()
-def _ls(context: typer.Context) -> None:
-    """List what there is."""
-    _need_command(context)
-
-
-def _need_command(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(2)
+    need_command(context)
 
 
 def _finish(work: Callable[[], int], interrupted: str) -> NoReturn:
@@ -83,100 +71,7 @@ def _finish(work: Callable[[], int], interrupted: str) -> NoReturn:
     raise typer.Exit(code)
 
 
-@app.command(
-    help="""Attack photos and measure what is left of their segmentation.
-
-\b
-Examples (offline, with the embedded model):
-  segrobust attack examples/coffee.png -o runs/coffee
-  segrobust attack examples --controls --steps 20 -o runs/controls
-  segrobust attack -c runs/coffee/config.yaml -o runs/again
-""",
-    epilog=EPILOG,
-)
-def attack(
-    photos: Annotated[list[Path] | None, typer.Argument(help="Photos and folders of photos.")] = None,
-    config: Annotated[
-        Path | None, typer.Option("-c", "--config", help="Settings of an earlier run; flags override.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("-m", "--model", help="Name, folder or file (segrobust ls models). [nano]")
-    ] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option("--checkpoint", help="File of weights for the named model. [where they are cached]")
-    ] = None,
-    attacks: Annotated[
-        list[str] | None, typer.Option("--attack", help="Recipe (segrobust ls attacks); repeatable. [rga]")
-    ] = None,
-    pattern: Annotated[
-        Path | None,
-        typer.Option("--universal", help="Also, or only, a perturbation made by segrobust universal train."),
-    ] = None,
-    controls: Annotated[
-        bool, typer.Option("--controls", help="Also run the controls: untargeted (lambda = 0), and random cells.")
-    ] = False,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="strict: budget on the original pixels. paper: at the model's resolution. [strict]"),
-    ] = None,
-    eps: Annotated[str | None, typer.Option(help="Largest change of a pixel, e.g. 8/255 or 8px. [8/255]")] = None,
-    within: Annotated[
-        str | None,
-        typer.Option(help="Change only a region: box:x1,y1,x2,y2, click:x,y or mask:FILE.png. [everywhere]"),
-    ] = None,
-    band: Annotated[
-        int | None, typer.Option(help="Spend the budget within so many pixels of boundaries. [everywhere]", min=1)
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Gradient steps. [40]")] = None,
-    parameters: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a parameter of the recipes, e.g. --set weight=0.5; repeatable."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random. [0]")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps. [auto]")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. [float32]")] = None,
-    autocast: Annotated[
-        str | None, typer.Option(help="bfloat16 or float16: multiply in this type, float32 weights stay. [off]")
-    ] = None,
-    max_memory: Annotated[
-        str | None, typer.Option(help="What the process may take for a gradient, e.g. 6GiB. [what is free]")
-    ] = None,
-    compile_: Annotated[
-        bool | None, typer.Option("--compile/--no-compile", help="Compile the encoder with torch.compile. [off]")
-    ] = None,
-    points_per_side: Annotated[
-        int | None, typer.Option(help="Segment everything's grid; the paper uses 64. [the model's own]")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder. [runs/MODEL-ATTACK]")] = None,
-    progress: Annotated[bool, typer.Option(help="Show a progress bar on stderr.")] = True,
-) -> None:
-    """See ``segrobust attack --help``."""
-    if pattern is not None:
-        attacks, parameters = [*(attacks or ()), "universal"], [*(parameters or ()), f"file={pattern}"]
-    if band is not None:
-        parameters = [*(parameters or ()), f"band={band}"]
-    flags = {
-        "model": model,
-        "checkpoint": checkpoint,
-        "attacks": attacks,
-        "protocol": protocol,
-        "eps": eps,
-        "within": within,
-        "seed": seed,
-        "device": device,
-        "dtype": dtype,
-        "autocast": autocast,
-        "max_memory": max_memory,
-        "compile": compile_,
-        "points_per_side": points_per_side,
-    }
-    changed = {key: value for key, value in flags.items() if value is not None}
-    _finish(
-        lambda: commands.attack_photos(photos or [], config, changed, steps, parameters or [], controls, out, progress),
-        "interrupted; the same command continues where it stopped",
-    )
-
-
+attacking.add_command(app, _finish, EPILOG)
 plans.add_commands(app, _finish, EPILOG)
 least.add_commands(app, _finish, EPILOG)
 
@@ -234,34 +129,6 @@ def compare(
     from segrobust.cli import report as reports
 
     _finish(lambda: reports.compare(first, second, threshold), "interrupted")
-
-
-@listing.command("models")
-def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Models by name: what each can do, its licence, and whether its weights are here."""
-    from segrobust.cli import catalogue
-
-    catalogue.list_models(as_json)
-
-
-@listing.command("attacks")
-def list_attacks(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Attacks by name, with their parameters."""
-    commands.list_attacks(as_json)
-
-
-@listing.command("defences")
-def list_defences(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Defences by name: what each does to a photo, and which values it takes."""
-    from segrobust.cli import catalogue
-
-    catalogue.list_defences(as_json)
-
-
-@listing.command("datasets")
-def list_datasets(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Kinds of data sets: what a folder must have, where the masks come from, and the terms."""
-    datasets.list_datasets(as_json)
 
 
 @app.command(

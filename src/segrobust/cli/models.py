@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segrobust.cli.output import print_text
+from segrobust.cli.output import need_command, print_text
 from segrobust.errors import ModelError, UsageError
 from segrobust.models.registry import find_entry
 from segrobust.models.weights import FILES, cache_folder, locate, weights_file
@@ -28,9 +28,7 @@ Example:
 @app.callback()
 def _models(context: typer.Context) -> None:
     """Weights: download, verify, find and convert."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(2)
+    need_command(context)
 
 
 @app.command(

@@ -1,4 +1,4 @@
-"""Text and columns on stdout."""
+"""Text and columns on stdout; help on stderr."""
 
 import os
 import sys
@@ -19,3 +19,10 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows as lines, every column as wide as its widest cell."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def need_command(context: typer.Context) -> None:
+    """Show the help of a group of commands that was called without one of them, and exit with code 2."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segrobust.cli.output import print_text
+from segrobust.cli.output import need_command, print_text
 from segrobust.errors import PhotoError, SegrobustError, UsageError
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ Example:
 @app.callback()
 def _universal(context: typer.Context) -> None:
     """Universal perturbations: one change for all photos."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(2)
+    need_command(context)
 
 
 @dataclass(frozen=True)
