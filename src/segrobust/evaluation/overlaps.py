@@ -1,4 +1,4 @@
-"""How well the answer to each prompt agrees with the right one: IoU, boundary IoU, precision, recall, F1, displacement."""
+"""How well each answer agrees with the right one: IoU, boundary IoU, precision, recall, F1, displacement of outlines."""
 
 from dataclasses import dataclass
 
