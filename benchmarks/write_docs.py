@@ -30,7 +30,7 @@ from segrobust.report.tables import markdown_table, results_text
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "chelsea.png"
 PLANS = ("paper-white-box", "paper-ablation", "paper-transfer", "datasets", "defences")
-RESEARCH = {"robust": "robust-targets", "overlap": "overlap"}
+RESEARCH = {"robust": "robust-targets", "overlap": "overlap", "falsify-ideas": "falsify", "falsify": "falsify"}
 """Plans of research questions, and the pages under docs/research that their tables stand on."""
 
 
