@@ -30,9 +30,10 @@ from PIL import Image as Pictures
 
 from segrobust import Image
 from segrobust.attacks.recipes import RECIPES, Recipe, attack, make_recipe
-from segrobust.attacks.seen import Objective, Seen, layers_of
+from segrobust.attacks.seen import Objective, Seen, during, layers_of
 from segrobust.attacks.updates.base import Probe, State
 from segrobust.attacks.views.base import Canvas, apply_views
+from segrobust.errors import CapabilityError
 from segrobust.io.images import read_image
 from segrobust.models import load
 from segrobust.models.base import WhiteBox
@@ -172,7 +173,8 @@ def measure(model: WhiteBox, photo: Image, found: Masks, recipe: Recipe, steps: 
         for chunk in inputs.split(model.views_at_a_time(views)):
             leaf = chunk.clone().requires_grad_(True)
             with torch.enable_grad():
-                observed = model.observe(leaf, layers_of(goal.made))
+                with during(goal.made, first):
+                    observed = model.observe(leaf, layers_of(goal.made))
                 shown = (observed.features, observed.layers, observed.extra, model, geometry)
                 loss = goal.made(Seen(*shown, None, first, views, leaf)).sum()
             torch.autograd.grad(loss, leaf)
@@ -224,7 +226,11 @@ def main() -> None:
     for name in args.only.split(",") if args.only else measured(list(RECIPES)):
         recipe = make_recipe(name)
         steps = args.steps if views_of(recipe) < 4 else max(3, args.steps // 2)
-        cost, bare = measure(model, photo, found, recipe, steps)
+        try:
+            cost, bare = measure(model, photo, found, recipe, steps)
+        except CapabilityError as error:
+            print(f"{name}: left out, {error}", flush=True)
+            continue
         costs.append(cost)
         seconds.append(bare)
         print(cost, flush=True)

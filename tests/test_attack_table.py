@@ -69,7 +69,7 @@ def test_forty_steps_are_forty_with_the_authors_numbers(maker: ModuleType, rules
 
 
 FEW = ("rga", "pgd", "vmi", "pgn", "emi", "t-ra", "fgsm")
-ALL = [name for name in RECIPES if name not in ("noise", "sign-noise", "universal")]
+ALL = [name for name in RECIPES if name not in ("noise", "sign-noise", "universal", "absence")]
 
 
 @pytest.mark.parametrize("name", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in ALL])
