@@ -1,4 +1,4 @@
-"""How well each answer agrees with the right one: IoU, boundary IoU, precision, recall, F1, displacement of outlines."""
+"""How well each answer agrees with the right one: IoU, boundary IoU, precision, recall, F1, outline displacement."""
 
 from dataclasses import dataclass
 
