@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from runs import Silent, configure, make_photo, make_tiny_model
 
 from segrobust.benchmark.config import CONTROLS
@@ -18,6 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Sums in another order differ in the last bits: one thread, so that a test means the same on every machine.
 torch.set_num_threads(1)
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def test_the_page_is_one_page_and_does_not_use_the_package():
     assert "from segrobust" not in text
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     height=st.integers(10, 60),

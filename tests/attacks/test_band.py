@@ -76,7 +76,7 @@ def test_the_band_lies_inside_the_region_that_is_given_too() -> None:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["8/255", "contrast:8/255", "3/255", "l2:0.7"]), st.integers(1, 9), st.data(), st.integers(0, 99)
 )

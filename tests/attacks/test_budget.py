@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from goals import LinearGoal
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from linear import LinearSegmenter
 
@@ -48,7 +48,6 @@ def test_norms_that_cannot_be_meant_are_refused(text, said):
         Budget.parse(text)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 999), radius=st.floats(0.01, 3), wild=st.floats(0.1, 4), masked=st.booleans())
 def test_the_projection_into_the_ball_is_the_nearest_point_of_ball_and_pixel_range(seed, radius, wild, masked):
     draw = torch.Generator().manual_seed(seed)
@@ -100,7 +99,6 @@ def test_contrast_is_the_deviation_of_the_brightness_between_a_quarter_and_one()
     assert row[7] == 1
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 999),
     norm=st.sampled_from(["l2", "contrast", "linf"]),

@@ -61,7 +61,7 @@ def test_the_optimum_of_a_linear_objective(name):
 
 
 @pytest.mark.parametrize("name", RUN)
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 99),
     budget=st.builds(

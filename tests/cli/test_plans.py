@@ -1,6 +1,7 @@
 """``segrobust run`` and ``validate``, on tiny models with weights, in this process and in others."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -52,7 +53,7 @@ def test_a_plan_is_validated_run_continued_and_verified(home: Path, cli: Cli) ->
     assert not (home / "out").exists()
     said = cli("validate", "plan.yaml", "--data", "photos")
     assert said.code == 0, said.err
-    assert "expected: about 0 minutes" in said.out
+    assert re.search(r"expected: about \d+ minutes", said.out)
     assert said.out.splitlines()[-1] == "ok: plan.yaml can be run"
     first = cli(*RUN, "-o", "out")
     assert (first.code, first.err) == (0, "")

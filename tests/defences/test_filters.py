@@ -160,7 +160,7 @@ def test_the_stand_in_is_the_real_thing_up_to_rounding(name):
 
 @pytest.mark.parametrize("name", FILTERS)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), seed=st.integers(0, 9))
-@settings(max_examples=12, deadline=None, database=None)
+@settings(max_examples=12, database=None)
 def test_every_size_stays_as_it_is(name, height, width, seed):
     pixels = photo((height, width), seed)
     found = make_defence(name).show(pixels, stream(seed))

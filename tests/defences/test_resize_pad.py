@@ -43,7 +43,7 @@ def test_the_photo_lies_on_its_canvas(size, draw):
 
 
 @given(size=sides, draw=st.tuples(unit, unit, unit), seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=60, database=None)
 def test_a_mask_on_the_canvas_comes_back_to_where_it_was(size, draw, seed):
     rng, placement = np.random.default_rng(seed), ResizePad().place(size, draw)
     (y0, y1), (x0, x1) = (np.sort(rng.integers(0, side + 1, 2)) for side in size)
@@ -59,7 +59,7 @@ def test_a_mask_on_the_canvas_comes_back_to_where_it_was(size, draw, seed):
 
 
 @given(size=sides, draw=st.tuples(unit, unit, unit))
-@settings(deadline=None, database=None)
+@settings(database=None)
 def test_points_go_there_and_back(size, draw):
     placement = ResizePad().place(size, draw)
     corners = [(0.0, 0.0), (size[1] - 1.0, size[0] - 1.0)]
@@ -127,7 +127,7 @@ def test_logits_come_back_through_both_geometries():
 
 
 @given(st.integers(1, 9), st.integers(0, 99))
-@settings(max_examples=30, deadline=None, database=None)
+@settings(max_examples=30, database=None)
 def test_a_vote_is_won_by_more_than_half(voters, seed):
     masks = list(np.random.default_rng(seed).random((voters, 5, 6)) > 0.5)
     np.testing.assert_array_equal(vote(masks), np.mean(masks, axis=0) > 0.5)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import binary_erosion, distance_transform_edt
@@ -29,7 +29,6 @@ def test_the_width_is_a_share_of_the_diagonal_and_never_nothing() -> None:
     assert boundary_width((5, 5)) == 1
 
 
-@settings(deadline=None)
 @given(any_mask, st.floats(0.01, 0.3))
 def test_the_boundary_is_what_step_by_step_erosion_takes_away(mask: np.ndarray, dilation: float) -> None:
     steps = max(1, round(dilation * math.hypot(*mask.shape)))
@@ -47,7 +46,6 @@ def outline(mask: np.ndarray) -> np.ndarray:
     return np.argwhere(mask & ~binary_erosion(mask, border_value=0))
 
 
-@settings(deadline=None)
 @given(any_mask, st.data())
 def test_the_displacement_is_that_of_all_pairs_of_outline_pixels(a: np.ndarray, data: st.DataObject) -> None:
     b = data.draw(hnp.arrays(np.bool_, a.shape))
@@ -68,7 +66,6 @@ def test_the_displacement_of_a_grown_and_of_a_shifted_shape() -> None:
     assert 3.0 < boundary_displacement(a, b)[0] < 3.2  # three pixels out, more at the corners
 
 
-@settings(deadline=None)
 @given(any_mask, st.data())
 def test_the_displacement_is_that_of_scipys_distance_transforms(a: np.ndarray, data: st.DataObject) -> None:
     b = data.draw(hnp.arrays(np.bool_, a.shape))

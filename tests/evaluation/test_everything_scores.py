@@ -49,7 +49,7 @@ def coco_map(reference: Masks, predicted: Masks) -> float:
 box = st.tuples(st.integers(0, 14), st.integers(0, 14), st.integers(1, 10), st.integers(1, 10))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(box, min_size=1, max_size=6), st.data())
 def test_average_precision_is_cocos(wanted: list[Any], data: st.DataObject) -> None:
     nearby = st.sampled_from(wanted).map(lambda b: (b[0], b[1], min(b[2] + 1, 10), b[3]))

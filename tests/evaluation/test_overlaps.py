@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -24,7 +24,6 @@ def by_hand(wanted: np.ndarray, got: np.ndarray) -> dict[str, float]:
     }
 
 
-@settings(deadline=None)
 @given(stacks, st.data(), st.sampled_from([1.0, None]))
 def test_scores_are_those_of_the_pixels(wanted: np.ndarray, data: st.DataObject, both_empty: float | None) -> None:
     got = data.draw(hnp.arrays(np.bool_, wanted.shape))

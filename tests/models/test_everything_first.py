@@ -131,7 +131,7 @@ def random_masks(random: np.random.Generator) -> tuple[Masks, Bools]:
     return Masks.from_dense(dense, predicted_iou=random.random(count)), dense
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(photos)
 def test_points_agree_with_brute_force(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -150,7 +150,7 @@ def test_points_agree_with_brute_force(seed: int) -> None:
         assert best.predicted_iou[0] == union.predicted_iou[0] == masks.predicted_iou[top]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(photos)
 def test_boxes_agree_with_brute_force(seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -39,7 +39,7 @@ def ramp(axis: int, zero_at: float) -> torch.Tensor:
     return (columns if axis == 0 else rows)[None, None]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(height=sides, width=sides, share=shares, axis=st.sampled_from([0, 1]))
 @example(height=333, width=501, share=0.37, axis=0)  # odd
 @example(height=501, width=333, share=0.37, axis=1)  # portrait
@@ -66,7 +66,7 @@ def test_half_plane_comes_back_where_it_was(height: int, width: int, share: floa
     assert (line == (centres > edge))[certain].all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(height=sides, width=sides, x=shares, y=shares)
 def test_points_stay_at_their_share_of_the_photo(height: int, width: int, x: float, y: float) -> None:
     geometry = Geometry.fit((height, width), SIDE)
@@ -77,7 +77,7 @@ def test_points_stay_at_their_share_of_the_photo(height: int, width: int, x: flo
     np.testing.assert_allclose(corners, [[[0, 0], [geometry.resized[1], geometry.resized[0]]]], rtol=1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(height=st.integers(1, 400), width=st.integers(1, 400), seed=st.integers(0, 2**32 - 1))
 @example(height=399, width=31, seed=0)
 @example(height=3, width=2, seed=0)

@@ -130,7 +130,7 @@ def test_bounds_are_around_the_pixels() -> None:
     assert nano_conv._bounds(masks).tolist() == [[8, 8, 40, 40], [2, 8, 60, 31]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_box_iou_is_that_of_pixels(data: st.DataObject) -> None:
     bits = np.random.default_rng(data.draw(st.integers(0, 999))).random((3, 6, 9)) < 0.5

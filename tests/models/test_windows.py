@@ -15,7 +15,7 @@ from segrobust.types import decode_mask
 CPU = torch.device("cpu")
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     height=st.integers(1, 300),
     width=st.integers(1, 300),
@@ -95,7 +95,7 @@ def test_empty_window_has_no_box() -> None:
     assert window.stability(0.1) == 0.0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.tuples(st.integers(2, 90), st.integers(2, 90)), st.integers(0, 1000), st.sampled_from(["single", "best"]))
 def test_a_prediction_chooses_what_a_full_restore_shows(size: tuple[int, int], seed: int, rule: str) -> None:
     k = 1 if rule == "single" else 3

@@ -31,7 +31,7 @@ def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
 stacks = hnp.arrays(np.bool_, st.tuples(st.integers(0, 4), st.integers(1, 12), st.integers(1, 12)))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(stacks)
 def test_atoms_are_what_a_pixel_by_pixel_search_finds(dense: np.ndarray) -> None:
     found = find_atoms(Masks.from_dense(dense))
@@ -54,7 +54,7 @@ def test_identical_masks_make_no_atoms_of_their_own() -> None:
     assert found.members.sum() == 2
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(overlapping(), st.sampled_from([0.05, 0.1, 0.3, 1.0]), st.sampled_from([0.0, 0.05, 1.0]))
 def test_every_pixel_has_one_region_and_none_is_black(masks: Masks, grid_rate: float, reach_rate: float) -> None:
     guide = atoms(masks, fresh(), grid_rate=grid_rate, reach_rate=reach_rate)
@@ -65,7 +65,7 @@ def test_every_pixel_has_one_region_and_none_is_black(masks: Masks, grid_rate: f
     assert len(sizes) == 1 or sizes.min() >= (side / 4) ** 2
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(stacks.filter(lambda dense: dense.any()))
 def test_nearest_is_what_a_tree_of_points_says(dense: np.ndarray) -> None:
     labels = np.where(dense.any(axis=0), np.arange(dense[0].size).reshape(dense[0].shape) + 1, 0).astype(np.int32)

@@ -26,7 +26,7 @@ def naive_nms(boxes: NDArray[np.float64], scores: NDArray[np.float64], threshold
     return kept
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     # Few distinct places and scores: overlaps, duplicates, ties and boxes without area are then common.
     corners=st.lists(st.tuples(*[st.integers(0, 12)] * 4, st.integers(0, 4)), max_size=40),
@@ -58,7 +58,6 @@ def test_crops_by_hand() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(
     height=st.integers(1, 90), width=st.integers(1, 90), layers=st.integers(0, 3), overlap=st.floats(0, 0.5)
 )  # fmt: skip

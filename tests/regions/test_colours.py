@@ -16,7 +16,7 @@ def fresh(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(overlapping(), st.integers(0, 3), st.booleans())
 def test_neighbours_in_one_piece_are_254_levels_apart(masks: Masks, seed: int, holes: bool) -> None:
     labels = find_atoms(masks).labels + np.int32(1)
@@ -28,7 +28,7 @@ def test_neighbours_in_one_piece_are_254_levels_apart(masks: Masks, seed: int, h
     assert set(np.unique(colours[1:])) <= {1, 255}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(overlapping(), st.integers(0, 3))
 def test_no_contrast_is_less_than_with_random_colours(masks: Masks, seed: int) -> None:
     labels = region_guided_map(masks, fresh(), dilation=3).labels

@@ -23,7 +23,7 @@ def followed(masks: Masks, labels: np.ndarray) -> float:
     return float(near[border_pixels(find_atoms(masks).labels)].mean())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(overlapping(), st.floats(3, 20), st.integers(0, 3))
 def test_centres_are_apart_and_leave_no_border_alone(masks: Masks, spacing: float, seed: int) -> None:
     border = border_pixels(find_atoms(masks).labels)
@@ -41,7 +41,7 @@ def test_centres_are_apart_and_leave_no_border_alone(masks: Masks, spacing: floa
         assert on_border[distances.argmin(axis=1)].all()  # what is near a border is in a cell centred on one
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(overlapping(), st.sampled_from([0.05, 0.1, 0.3]))
 def test_every_pixel_has_one_region_and_none_is_black(masks: Masks, grid_rate: float) -> None:
     guide = crossing(masks, fresh(), grid_rate=grid_rate)

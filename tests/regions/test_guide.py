@@ -66,7 +66,7 @@ def test_growing_stops_at_the_photo() -> None:
     assert extent(guide.labels == 1) == (560, 0, 600, 42)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     pixels=st.lists(st.tuples(st.integers(0, 39), st.integers(0, 29)), min_size=1, max_size=8), times=st.integers(0, 6)
 )
@@ -169,7 +169,7 @@ def test_without_a_region_the_guide_is_black_and_says_so(build: GuideBuilder, co
     assert guide.notes == ("no masks: the guide is black",)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rectangles=st.lists(
         st.tuples(st.integers(0, 50), st.integers(0, 40), st.integers(1, 60), st.integers(1, 50)), max_size=6

@@ -10,7 +10,7 @@ from segrobust.regions.neighbours import absorb, borders, in_order
 maps = hnp.arrays(np.int32, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.integers(0, 5))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(maps)
 def test_borders_count_the_pairs_of_pixels(labels: np.ndarray) -> None:
     wanted: dict[tuple[int, int], int] = {}
@@ -38,7 +38,7 @@ def test_weak_regions_go_on_together() -> None:
     assert absorb(row, np.ones(5, np.bool_)).tolist() == [0] * 5
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(maps, st.data())
 def test_nothing_weak_is_left_beside_anything(drawn: np.ndarray, data: st.DataObject) -> None:
     labels = in_order(drawn.ravel()).reshape(drawn.shape)
@@ -50,7 +50,6 @@ def test_nothing_weak_is_left_beside_anything(drawn: np.ndarray, data: st.DataOb
     assert np.array_equal(group, in_order(group))
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-3, 3), min_size=1))
 def test_in_order_numbers_by_first_appearance(numbers: list[int]) -> None:
     seen = list(dict.fromkeys(numbers))

@@ -38,7 +38,6 @@ def within_reach(pixels: np.ndarray, reach: float) -> np.ndarray:
     return (cdist(every, np.argwhere(pixels)).min(axis=1) <= reach).reshape(pixels.shape)
 
 
-@settings(deadline=None)
 @given(stacks, st.integers(1, 5))
 def test_edges_and_bands_are_those_of_all_pairs_of_pixels(dense: np.ndarray, pixels: int) -> None:
     masks = Masks.from_dense(dense)
@@ -62,7 +61,6 @@ def test_without_masks_there_is_no_band_and_none_is_less_than_a_pixel_wide() -> 
         near_edges(Masks.from_rles((20, 30), []), 0)
 
 
-@settings(deadline=None)
 @given(stacks, st.integers(-4, 4))
 def test_edges_move_by_euclidean_distance(dense: np.ndarray, pixels: int) -> None:
     mask = dense[0]
@@ -107,7 +105,7 @@ def test_a_small_region_stays_visible_on_a_large_one() -> None:
     np.testing.assert_array_equal(picture[..., 0], wanted)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(stacks, st.integers(-3, 3), st.integers(0, 99))
 def test_a_picture_has_the_photos_colours_and_changes_only_what_edges_pass(
     dense: np.ndarray, pixels: int, seed: int

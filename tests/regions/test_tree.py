@@ -39,7 +39,7 @@ def test_the_same_mask_again_is_left_out() -> None:
     assert family.leaves.tolist() == [False, False, False, False, True]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(overlapping())
 def test_the_tree_is_that_of_the_pixels(masks: Masks) -> None:
     family = containment(find_atoms(masks))
@@ -58,7 +58,7 @@ def test_the_tree_is_that_of_the_pixels(masks: Masks) -> None:
     assert family.leaves.sum() > 0 or not len(left)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(overlapping(), st.sampled_from([0.05, 0.1, 0.3]), st.sampled_from([0.0, 0.1]))
 def test_leaves_never_overlap_and_are_never_painted_over(masks: Masks, grid_rate: float, reach_rate: float) -> None:
     found = find_atoms(masks)

@@ -117,7 +117,7 @@ def check_geometry(segmenter: EncoderSegmenter, sizes: Sequence[tuple[int, int]]
     for seed, size in enumerate(sizes):
         at(size, seed)
 
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 99))
     def any_size(height: int, width: int, seed: int) -> None:
         at((height, width), seed)
@@ -140,7 +140,7 @@ def check_black_box_geometry(
     for seed, size in enumerate(size for size in sizes if min(size) >= 3):
         _check_bright_thing(segmenter, size, seed, max(size) / pixels + 0.5)
 
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(3, 300), st.integers(3, 300), st.integers(0, 99))
     def any_size(height: int, width: int, seed: int) -> None:
         _check_bright_thing(segmenter, (height, width), seed, max(height, width) / pixels + 0.5)

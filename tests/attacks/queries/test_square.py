@@ -115,7 +115,7 @@ def test_no_more_is_asked_than_allowed():
     assert (target.asked, target.left) == (1, 0)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(
     name=st.sampled_from(["square", "square-prior"]),
     seed=st.integers(0, 99),
@@ -231,7 +231,7 @@ def test_points_lie_in_the_middle_of_their_cells():
 
 
 @given(seed=st.integers(0, 999))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_the_score_is_that_of_the_evaluation(seed):
     draw = np.random.default_rng(seed)
     dense = draw.random((2, 4, 5, 6)) < draw.random((2, 4, 1, 1))
@@ -249,7 +249,7 @@ def test_squares_shrink_as_the_authors_do():
 
 
 @given(seed=st.integers(0, 999), share=st.floats(0.001, 1))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_windows_lie_in_the_region(seed, share):
     image = torch.full((1, 3, 12, 17), 0.5)
     where = torch.zeros(12, 17, dtype=torch.bool)

@@ -89,7 +89,7 @@ def test_values_that_lie_on_no_photo_stay_where_they_started():
     assert (np.abs(trained.pattern[:, 4:]) < 8 / 255 - 1e-6).mean() > 0.95
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 99),
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),

@@ -43,7 +43,7 @@ def test_haar_by_hand():
     assert haar(torch.ones(2, 3, 5))[0].tolist() == torch.full((2, 2, 3), 2.0).tolist()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 99), height=st.integers(1, 6), width=st.integers(1, 6))
 def test_haar_keeps_the_energy_and_can_be_undone(seed, height, width):
     image = torch.randn((3, 2 * height, 2 * width), generator=torch.Generator().manual_seed(seed)).double()

@@ -86,7 +86,7 @@ def test_coco_agrees_with_pycocotools(tmp_path: Path, capsys: pytest.CaptureFixt
     assert annotated(dataset.samples[1]).void is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0, 16, width=32), st.floats(0, 12, width=32)), min_size=3, max_size=7))
 def test_any_polygon_is_drawn_as_pycocotools_draws_it(
     tmp_path_factory: pytest.TempPathFactory, points: list[tuple[float, float]]
