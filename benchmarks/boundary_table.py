@@ -12,11 +12,12 @@ HEADER = (
 )  # fmt: skip
 
 
-def boundaries_section(results: dict[str, Any]) -> str:
+def boundaries_section(results: dict[str, Any], command: str) -> str:
     """What the plan found: for each target and protocol one table of boundaries, then what all plans show.
 
     Args:
         results: ``results.json`` of plans/boundaries.yaml, without failures.
+        command: that makes it again.
     """
     cells = [cell for cell in results["cells"] if cell["protocol"] != "everything"]
     parts = []
@@ -25,7 +26,7 @@ def boundaries_section(results: dict[str, Any]) -> str:
         parts.append(f"{dataset}, shown to {target}, protocol {protocol} ({max(c['photos'] for c in rows)} photos)")
         parts.append(markdown_table(list(HEADER), [_row(cell) for cell in rows]))
     parts.append("In brackets 95 % intervals over photos. The same rows with their paired differences:")
-    return "\n\n".join([*parts, plan_section(results)])
+    return "\n\n".join([*parts, plan_section(results, command)])
 
 
 def _row(cell: Cell) -> list[str]:

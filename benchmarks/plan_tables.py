@@ -1,6 +1,9 @@
 """Tables of a plan's run for the documents: mIoU by attack and target, and paired differences from the headline."""
 
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from segrobust.report.story import findings_lines
 from segrobust.report.tables import markdown_table
@@ -8,14 +11,38 @@ from segrobust.report.tables import markdown_table
 Cell = dict[str, Any]
 
 
-def plan_section(results: dict[str, Any]) -> str:
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def command_of(run: Path, name: str) -> str:
+    """The command that makes a plan's run again, from the plan's first line and what the run limited.
+
+    Args:
+        run: the run's folder.
+        name: of the plan.
+
+    Raises:
+        SystemExit: the run is of parts of its data that no ``--limit`` says.
+    """
+    text = (ROOT / "plans" / f"{name}.yaml").read_text("utf-8")
+    shipped, made = yaml.safe_load(text), yaml.safe_load((run / "plan.yaml").read_text("utf-8"))
+    before, now = ([str(entry.get("limit")) for entry in plan["data"]] for plan in (shipped, made))
+    command = text.splitlines()[0].removeprefix("# ")
+    if before == now or "--limit" in command:
+        return command
+    if len(set(now)) > 1:
+        raise SystemExit(f"{run}: its data sets are limited each in its own way, {now}")
+    return command.replace(" -o ", f" --limit {now[0]} -o ")
+
+
+def plan_section(results: dict[str, Any], command: str) -> str:
     """What a plan found: for each data set and protocol one table, then the checks and the circumstances.
 
     Args:
         results: ``results.json`` of a plan, without failures.
+        command: that makes it again.
     """
-    facts = results["facts"]
-    parts = [f"```\n{facts['command']}\n```", _about(results)]
+    parts = [f"```\n{command}\n```", _about(results)]
     for dataset, protocol, defence in dict.fromkeys(
         (cell["dataset"], cell["protocol"], cell["defence"]) for cell in results["cells"]
     ):

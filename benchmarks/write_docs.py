@@ -21,7 +21,8 @@ from typing import Any
 from benchmarks import write_attacks, write_models
 from benchmarks.boundary_table import boundaries_section
 from benchmarks.markers import fill
-from benchmarks.plan_tables import plan_section
+from benchmarks.plan_tables import command_of, plan_section
+from benchmarks.rivals_table import falsify_section, rivals_text
 
 from segrobust.models.presence import where
 from segrobust.models.table import ENTRIES
@@ -30,7 +31,7 @@ from segrobust.report.tables import markdown_table, results_text
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "chelsea.png"
 PLANS = ("paper-white-box", "paper-ablation", "paper-transfer", "datasets", "defences")
-RESEARCH = {"robust": "robust-targets", "overlap": "overlap", "falsify-ideas": "falsify", "falsify": "falsify"}
+RESEARCH = {"robust": "robust-targets", "overlap": "overlap", "falsify-ideas": "falsify"}
 """Plans of research questions, and the pages under docs/research that their tables stand on."""
 
 
@@ -50,12 +51,12 @@ def run_text(folder: Path) -> str:
     return f"{results_text(results)}\n\n{circumstances(run)}; {grid}; {weights}."
 
 
-def plan_text(folder: Path, section: Callable[[dict[str, Any]], str] = plan_section) -> str:
-    """The tables of a plan's run."""
+def plan_text(folder: Path, section: Callable[[dict[str, Any], str], str] = plan_section) -> str:
+    """The tables of a plan's run, in a folder of the plan's name."""
     results = json.loads((folder / "results.json").read_text())
     if results["failures"]:
         raise SystemExit(f"{folder} has failures; a published table may not")
-    return section(results)
+    return section(results, command_of(folder, folder.name))
 
 
 def circumstances(run: dict[str, Any]) -> str:
@@ -86,6 +87,8 @@ def main() -> None:
         ("README.md", "demo", run_text),
         *(("docs/benchmarks.md", plan, plan_text) for plan in PLANS),
         *((f"docs/research/{page}.md", plan, plan_text) for plan, page in RESEARCH.items()),
+        ("docs/research/falsify.md", "falsify", partial(plan_text, section=falsify_section)),
+        ("README.md", "falsify", partial(plan_text, section=lambda results, command: rivals_text(results))),
         ("docs/research/boundaries.md", "boundaries", partial(plan_text, section=boundaries_section)),
     ):
         if (args.runs / name / "results.json").exists():

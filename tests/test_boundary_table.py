@@ -1,6 +1,7 @@
 """The table of docs/research/boundaries.md says what results.json says."""
 
 import json
+import shutil
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -33,10 +34,14 @@ def writer(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_rows_hold_what_was_measured(
-    writer: ModuleType, results: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, writer: ModuleType, results: dict[str, object], tmp_path: Path
 ) -> None:
-    (tmp_path / "results.json").write_text(json.dumps(results))
-    text = writer.plan_text(tmp_path, section=writer.boundaries_section)
+    run = tmp_path / "boundaries"
+    run.mkdir()
+    shutil.copy(root / "plans/boundaries.yaml", run / "plan.yaml")
+    (run / "results.json").write_text(json.dumps(results))
+    text = writer.plan_text(run, section=writer.boundaries_section)
+    assert "```\nsegrobust run plans/boundaries.yaml --data" in text
     assert "photos, shown to nano, protocol annotation (3 photos)" in text
     table = text.partition("shown to nano, protocol annotation")[2].partition("shown to")[0]
     rows = {
@@ -48,7 +53,6 @@ def test_rows_hold_what_was_measured(
     assert rows["rga"][3:5] == ["3.0 [3.0, 3.0]", "50 %"]
     assert rows["rga"][7:] == ["9.5", "33.0"]
     assert rows["clean"][3:5] == rows["clean"][7:] == ["–", "–"]  # an older run has none; the original has no file
-    assert "segrobust run plans/example.yaml" in text
 
 
 def test_the_plan_can_be_read_and_its_page_is_waiting(root: Path, tmp_path: Path, writer: ModuleType) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segrobust.evaluation.statistics import Estimate, Sums, difference, estimate, photo_sums, prompt_sums
+from segrobust.evaluation.statistics import Estimate, Sums, difference, estimate, photo_sums, prompt_sums, quotient
 
 NaN = math.nan
 
@@ -150,6 +150,22 @@ def test_a_difference_is_paired() -> None:
     assert got.low == pytest.approx(0.02)
     assert got.high == pytest.approx(0.02)
     assert estimate(a, seed=0).low < estimate(b, seed=0).value  # what the intervals apart cannot tell
+
+
+def test_a_quotient_is_paired_and_of_the_means() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.uniform(0.2, 0.8, 40)
+    b = Sums.of({i: np.array([h, h]) for i, h in enumerate(hard)})
+    a = Sums.of({i: np.array([0.7 * h]) for i, h in enumerate(hard) if i != 3})
+    got = quotient(a, b, seed=0)
+    assert (got.value, got.low, got.high) == pytest.approx((0.7, 0.7, 0.7))
+    assert (got.images, got.n) == (39, 39)
+    uneven = quotient(
+        Sums.of({1: np.array([1.0, 2.0]), 2: np.array([6.0])}),
+        Sums.of({1: np.array([1.0]), 2: np.array([2.0])}),
+        seed=0,
+    )
+    assert uneven.value == pytest.approx(3.0 / 1.5)  # not the mean of 1.5 and 3
 
 
 def covered(photos: int, repeats: int, level: float) -> float:

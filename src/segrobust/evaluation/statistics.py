@@ -164,10 +164,32 @@ def difference(a: Sums, b: Sums, *, seed: int, resamples: int = RESAMPLES, level
     Returns:
         The difference of the two micro averages; ``n`` counts the values of ``a``.
     """
+    a, b = _paired(a, b)
+    return _estimate(len(a.images), int(a.counts.sum()), lambda i: _ratio(a, i) - _ratio(b, i), seed, resamples, level)
+
+
+def quotient(a: Sums, b: Sums, *, seed: int, resamples: int = RESAMPLES, level: float = LEVEL) -> Estimate:
+    """``a`` divided by ``b`` on the photos that both have, paired as in :func:`difference`.
+
+    Args:
+        a: a score, e.g. the mIoU under one attack.
+        b: the same score under another attack; its micro average must not be 0.
+        seed: of the run.
+        resamples: how often.
+        level: of the interval, in (0, 1).
+
+    Returns:
+        The quotient of the two micro averages; ``n`` counts the values of ``a``.
+    """
+    a, b = _paired(a, b)
+    return _estimate(len(a.images), int(a.counts.sum()), lambda i: _ratio(a, i) / _ratio(b, i), seed, resamples, level)
+
+
+def _paired(a: Sums, b: Sums) -> tuple[Sums, Sums]:
+    """Both on the photos that both have, in the order of ``a``."""
     common = set(b.images)
     both = tuple(image for image in a.images if image in common)
-    a, b = a.at(both), b.at(both)
-    return _estimate(len(both), int(a.counts.sum()), lambda i: _ratio(a, i) - _ratio(b, i), seed, resamples, level)
+    return a.at(both), b.at(both)
 
 
 def _estimate(

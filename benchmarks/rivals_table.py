@@ -1,0 +1,77 @@
+"""falsify, RGA and its rivals at equal budget: white box, and the mean over the models that were not looked into."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from benchmarks.plan_tables import plan_section
+
+from segrobust.evaluation.statistics import Estimate, Sums, estimate, quotient
+from segrobust.report.tables import markdown_table
+
+Cell = dict[str, Any]
+BASE = "rga"
+HEADER = (
+    "attack", "gradients", "white box: mIoU ↑", "of RGA's", "boxes: ASR@50 ↓", "other models: loss of mIoU ↓",
+    "of RGA's",
+)  # fmt: skip
+
+
+def rivals_text(results: dict[str, Any]) -> str:
+    """The table of plans/falsify.yaml, and what it is of.
+
+    Args:
+        results: its ``results.json``, without failures: one surrogate, which is a target too, and protocol clean.
+    """
+    seed = results["facts"]["seed"]
+    cells = {(cell["attack"], cell["target"]): cell for cell in results["cells"]}
+    (made_on,) = results["facts"]["surrogates"]
+    others = [target for target in results["facts"]["targets"] if target != made_on]
+    base = scores([cells[BASE, made_on]]), losses(cells, BASE, others)
+    rows = []
+    for attack in dict.fromkeys(name for name, _ in cells if name != "clean"):
+        cell = cells[attack, made_on]
+        white, lost = scores([cell]), losses(cells, attack, others)
+        itself = attack == BASE
+        rows.append([
+            attack,
+            f"{cell['cost']['encoder_backward'] / cell['photos']:.0f}" if cell["surrogate"] else "0",
+            _text(estimate(white, seed=seed)),
+            "1" if itself else _text(quotient(white, base[0], seed=seed), 2),
+            f"{100 * cell['boxes']['asr50']['value']:.1f} %",
+            _text(estimate(lost, seed=seed)),
+            "1" if itself else _text(quotient(lost, base[1], seed=seed), 2),
+        ])  # fmt: skip
+    photos = cells[BASE, made_on]["photos"]
+    about = (
+        f"{photos} photos, {cells[BASE, made_on]['epsilon']} held by the saved file, reference: each model's own "
+        f"answers on the original. Made on {made_on}; other models: {', '.join(others)}, the mean of what they lose. "
+        "In brackets 95 % intervals over photos, of quotients paired by photo."
+    )
+    return f"{markdown_table(list(HEADER), rows)}\n\n{about}"
+
+
+def falsify_section(results: dict[str, Any], command: str) -> str:
+    """The table above, then what all plans show."""
+    return f"{rivals_text(results)}\n\nThe same run, model by model:\n\n{plan_section(results, command)}"
+
+
+def scores(cells: Sequence[Cell]) -> Sums:
+    """The mean mIoU of some cells, prompt by prompt; they are of the same prompts."""
+    images, counts = cells[0]["per_image"]["image"], np.array(cells[0]["per_image"]["n"], np.float64)
+    for cell in cells:
+        if (cell["per_image"]["image"], cell["per_image"]["n"]) != (images, counts.tolist()):
+            raise SystemExit(f"{cell['attack']} on {cell['target']} is scored on other photos or prompts")
+    means = np.mean([cell["per_image"]["score"] for cell in cells], axis=0)
+    return Sums(tuple(images), means * counts, counts)
+
+
+def losses(cells: dict[tuple[str, str], Cell], attack: str, targets: Sequence[str]) -> Sums:
+    """What targets lose on the way from the original to an attack, the mean over the targets."""
+    before = scores([cells["clean", target] for target in targets])
+    after = scores([cells[attack, target] for target in targets])
+    return Sums(before.images, before.sums - after.sums, before.counts)
+
+
+def _text(found: Estimate, digits: int = 3) -> str:
+    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"

@@ -1,0 +1,69 @@
+"""The README's table of attacks at equal budget says what results.json says, with quotients of the means."""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from scored import FACTS, row
+
+from segrobust.benchmark.results import aggregate
+
+IOUS = {
+    ("clean", "nano"): 1.0, ("clean", "vit"): 1.0, ("clean", "conv"): 0.9,
+    ("noise", "nano"): 0.9, ("noise", "vit"): 1.0, ("noise", "conv"): 0.9,
+    ("rga", "nano"): 0.5, ("rga", "vit"): 0.8, ("rga", "conv"): 0.7,
+    ("ours", "nano"): 0.25, ("ours", "vit"): 0.7, ("ours", "conv"): 0.5,
+}  # fmt: skip
+
+
+@pytest.fixture
+def table(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(root))
+    return import_module("benchmarks.rivals_table")
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    rows = [
+        row(attack, [iou] * 4, image, target=target, protocol="clean")
+        for (attack, target), iou in IOUS.items()
+        for image in "abc"
+    ]
+    found = aggregate(rows, FACTS)
+    found["facts"] |= {"surrogates": ["nano"], "targets": ["nano", "vit", "conv"], "seed": 0}
+    return found
+
+
+def test_quotients_are_those_of_the_means(table: ModuleType, results: dict[str, Any]) -> None:
+    text = table.rivals_text(results)
+    rows = {line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in text.splitlines()[2:5]}
+    assert rows["rga"] == ["40", "0.500 [0.500, 0.500]", "1", "100.0 %", "0.200 [0.200, 0.200]", "1"]
+    assert rows["ours"][1:3] == ["0.250 [0.250, 0.250]", "0.50 [0.50, 0.50]"]
+    assert rows["ours"][4:] == ["0.350 [0.350, 0.350]", "1.75 [1.75, 1.75]"]
+    assert rows["noise"][0] == "0"
+    assert rows["noise"][4] == "0.000 [0.000, 0.000]"
+
+
+def test_cells_of_other_photos_are_not_compared(table: ModuleType, results: dict[str, Any]) -> None:
+    for cell in results["cells"]:
+        if (cell["attack"], cell["target"]) == ("ours", "conv"):
+            cell["per_image"]["image"] = ["a", "b", "d"]
+    with pytest.raises(SystemExit, match="ours on conv is scored on other photos or prompts"):
+        table.rivals_text(results)
+
+
+def test_the_command_is_the_plans_with_what_the_run_limited(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(root))
+    command_of = import_module("benchmarks.plan_tables").command_of
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("data: [{kind: bsds500, path: x, limit: 50, split: test}]\n")
+    assert command_of(tmp_path, "falsify") == "segrobust run plans/falsify.yaml --data BSDS500_FOLDER -o runs/falsify"
+    plan.write_text("data: [{kind: bsds500, path: x, limit: '7', split: test}]\n")
+    assert "--data BSDS500_FOLDER --limit 7 -o runs/falsify" in command_of(tmp_path, "falsify")
+    plan.write_text("data: [{kind: bsds500, limit: '7'}, {kind: coco, limit: '8'}]\n")
+    with pytest.raises(SystemExit, match="limited each in its own way"):
+        command_of(tmp_path, "falsify")
