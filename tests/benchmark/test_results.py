@@ -116,6 +116,12 @@ def test_the_report_opens_with_the_first_attack_white_box_on_annotated_masks(res
     assert aggregate([row("clean", [1.0])], FACTS)["headline"] is None
 
 
+def test_of_several_data_sets_the_one_with_most_photos_opens() -> None:
+    rows = [row("rga", [0.5], image, dataset=data) for data, images in (("a", "x"), ("b", "xyz")) for image in images]
+    found = aggregate(rows, FACTS)
+    assert found["cells"][found["headline"]]["dataset"] == "b"
+
+
 def test_examples_are_the_worst_the_middle_and_the_best_photo(results):
     assert [(e["role"], e["image"]) for e in results["examples"]] == [
         ("worst", "photo-00"), ("median", "photo-06"), ("best", "photo-11")

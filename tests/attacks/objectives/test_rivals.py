@@ -18,14 +18,16 @@ DENSE[0, 3:30, 4:35] = True
 DENSE[1, 32:38, 40:55] = True
 MASKS = Masks.from_dense(DENSE)
 SMALL = {"steps": 3, "points": 6, "epochs": 2, "proxy": 1, "masks": 2, "every": 2, "side": 2, "step_size": 2 / 255}
+QUIET = {"ilpd-paper": {"sigma": 0}}
+"""Its noise inside the encoder is a larger change than three steps make on random weights."""
 
 
 def small(name):
     known = inspect.signature(RECIPES[name]).parameters
-    return {key: value for key, value in SMALL.items() if key in known}
+    return {key: value for key, value in SMALL.items() if key in known} | QUIET.get(name, {})
 
 
-@pytest.mark.parametrize("name", [*FEATURES, *ANSWERS])
+@pytest.mark.parametrize("name", [name for name in (*FEATURES, *ANSWERS) if name != "absence"])  # test_absence.py
 def test_every_rival_lowers_its_loss_in_the_budget_and_repeats(tiny_sam, name):
     first, again = (
         attack(tiny_sam, PHOTO, name, clean_masks=MASKS, seed=3, encoder_batch=batch, **small(name))
