@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from segrobust.benchmark.rows import NO_DEFENCE
+from segrobust.report.layout import by_defence
 from segrobust.report.story import findings_lines
 from segrobust.report.tables import markdown_table
 
@@ -38,22 +40,18 @@ def command_of(run: Path, name: str) -> str:
 def plan_section(results: dict[str, Any], command: str) -> str:
     """What a plan found: for each data set and protocol one table, then the checks and the circumstances.
 
+    Where there are defences, a table says what is left of each, with and without an attack that knows it.
+
     Args:
         results: ``results.json`` of a plan, without failures.
         command: that makes it again.
     """
     parts = [f"```\n{command}\n```", _about(results)]
-    for dataset, protocol, defence in dict.fromkeys(
-        (cell["dataset"], cell["protocol"], cell["defence"]) for cell in results["cells"]
-    ):
-        cells = [
-            cell for cell in results["cells"]
-            if (cell["dataset"], cell["protocol"], cell["defence"]) == (dataset, protocol, defence)
-        ]  # fmt: skip
-        photos = max(cell["photos"] for cell in cells)
-        shield = "" if defence == "none" else f", defence {defence}"
-        parts.append(f"{dataset}, protocol {protocol}{shield} ({photos} photos)")
-        parts.append(_table(results, cells))
+    for dataset, protocol in dict.fromkeys((cell["dataset"], cell["protocol"]) for cell in results["cells"]):
+        cells = [cell for cell in results["cells"] if (cell["dataset"], cell["protocol"]) == (dataset, protocol)]
+        parts.append(f"{dataset}, protocol {protocol} ({max(cell['photos'] for cell in cells)} photos)")
+        defended = any(cell["defence"] != NO_DEFENCE for cell in cells)
+        parts.append(by_defence(cells).markdown() if defended else _table(results, cells))
     if lines := findings_lines(results):
         parts.append("What the checks say:")
         parts.append("\n".join(line if line.startswith("- ") else f"- {line}" for line in lines))

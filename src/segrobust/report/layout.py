@@ -65,7 +65,7 @@ def tables_of(results: Results, protocol: str, cells: Sequence[Cell]) -> list[Gr
     if len({cell["target"] for cell in open_cells}) > 1:
         tables.append(_by_target(open_cells))
     if len(open_cells) < len(cells):
-        tables.append(_by_defence(cells))
+        tables.append(by_defence(cells))
     return [table for table in tables if table.rows]
 
 
@@ -165,7 +165,7 @@ def _by_target(cells: Sequence[Cell]) -> Grid:
     return Grid("By target", ["attack", "made on", *targets], rows, left=2, note=note)
 
 
-def _by_defence(cells: Sequence[Cell]) -> Grid:
+def by_defence(cells: Sequence[Cell]) -> Grid:
     """No attack, the attack that did not know the defence, the one that did."""
     original = {(c["target"], c["defence"]): c for c in cells if c["recipe"] == CLEAN}
     lines: dict[tuple[str, str | None, str, str], dict[bool, Cell]] = {}
