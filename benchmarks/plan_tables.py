@@ -17,24 +17,26 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def command_of(run: Path, name: str) -> str:
-    """The command that makes a plan's run again, from the plan's first line and what the run limited.
+    """The command that makes a plan's run again, from the plan's first line and what part of the data the run took.
 
     Args:
         run: the run's folder.
         name: of the plan.
 
     Raises:
-        SystemExit: the run is of parts of its data that no ``--limit`` says.
+        SystemExit: the run is of parts of its data that no option says.
     """
     text = (ROOT / "plans" / f"{name}.yaml").read_text("utf-8")
     shipped, made = yaml.safe_load(text), yaml.safe_load((run / "plan.yaml").read_text("utf-8"))
-    before, now = ([str(entry.get("limit")) for entry in plan["data"]] for plan in (shipped, made))
     command = text.splitlines()[0].removeprefix("# ")
-    if before == now or "--limit" in command:
-        return command
-    if len(set(now)) > 1:
-        raise SystemExit(f"{run}: its data sets are limited each in its own way, {now}")
-    return command.replace(" -o ", f" --limit {now[0]} -o ")
+    for key in ("split", "limit"):
+        before, now = ([str(entry.get(key)) for entry in plan["data"]] for plan in (shipped, made))
+        if before == now or f"--{key}" in command:
+            continue
+        if len(set(now)) > 1 or now[0] == "None":
+            raise SystemExit(f"{run}: no --{key} says what it took of its data sets, {now}")
+        command = command.replace(" -o ", f" --{key} {now[0]} -o ")
+    return command
 
 
 def plan_section(results: dict[str, Any], command: str) -> str:

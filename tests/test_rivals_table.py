@@ -64,6 +64,8 @@ def test_the_command_is_the_plans_with_what_the_run_limited(
     assert command_of(tmp_path, "falsify") == "segrobust run plans/falsify.yaml --data BSDS500_FOLDER -o runs/falsify"
     plan.write_text("data: [{kind: bsds500, path: x, limit: '7', split: test}]\n")
     assert "--data BSDS500_FOLDER --limit 7 -o runs/falsify" in command_of(tmp_path, "falsify")
-    plan.write_text("data: [{kind: bsds500, limit: '7'}, {kind: coco, limit: '8'}]\n")
-    with pytest.raises(SystemExit, match="limited each in its own way"):
+    plan.write_text("data: [{kind: bsds500, path: x, limit: '7', split: val}]\n")
+    assert "--data BSDS500_FOLDER --split val --limit 7 -o runs/falsify" in command_of(tmp_path, "falsify")
+    plan.write_text("data: [{kind: bsds500, split: test, limit: '7'}, {kind: coco, split: test, limit: '8'}]\n")
+    with pytest.raises(SystemExit, match="no --limit says"):
         command_of(tmp_path, "falsify")

@@ -27,6 +27,7 @@ class Wanted:
 
     file: Path
     data: Sequence[str]
+    split: str | None
     limit: str | None
     out: Path | None
     dry: bool
@@ -47,7 +48,7 @@ def run_plan(wanted: Wanted, gates: Gates, progress: bool) -> int:
     from segrobust.benchmark.plans.gates import parse_gate
 
     limits = [parse_gate(text) for text in gates.under]
-    plan = _read(wanted.file, wanted.data, wanted.limit)
+    plan = _read(wanted.file, wanted.data, wanted.split, wanted.limit)
     if wanted.dry:
         from segrobust.benchmark.plans.bench import open_data
         from segrobust.benchmark.plans.estimate import count_calls
@@ -98,12 +99,12 @@ def _conclude(results: dict[str, Any], folder: Path, wanted: Sequence[tuple[str,
     return GATE if broken else 0
 
 
-def validate_plan(file: Path, data: Sequence[str], limit: str | None) -> int:
+def validate_plan(file: Path, data: Sequence[str], split: str | None, limit: str | None) -> int:
     """Check a plan's data and models, and say what it would cost."""
     from segrobust.benchmark.plans.bench import open_data
     from segrobust.benchmark.plans.estimate import count_calls, probe
 
-    plan = _read(file, data, limit)
+    plan = _read(file, data, split, limit)
     sets = open_data(plan)
     estimate = count_calls(plan, sets)
     first = next(iter(sets.values())).samples[0]
@@ -118,10 +119,10 @@ def validate_plan(file: Path, data: Sequence[str], limit: str | None) -> int:
     return 0
 
 
-def _read(file: Path, data: Sequence[str], limit: str | None) -> "Plan":
+def _read(file: Path, data: Sequence[str], split: str | None, limit: str | None) -> "Plan":
     from segrobust.benchmark.plans.reading import read_plan
 
-    return read_plan(file, data, limit)
+    return read_plan(file, data, limit, split)
 
 
 def _print_estimate(estimate: "Estimate") -> None:

@@ -15,6 +15,7 @@ DATA = Annotated[
     list[str] | None,
     typer.Option("--data", help="Data instead of the plan's: PATH, KIND:PATH, or NAME=PATH for ${NAME} in it."),
 ]
+SPLIT = Annotated[str | None, typer.Option(help="The part of every data set that is taken, e.g. test or val2017.")]
 LIMIT = Annotated[str | None, typer.Option(help="Of every data set: a number of photos (10) or a share (10%).")]
 
 RUN = """Run a plan: attacks on some models, shown to others, with and without defences, on any data.
@@ -45,6 +46,7 @@ def add_commands(app: typer.Typer, finish: Finish, epilog: str) -> None:
     def run(
         plan: PLAN,
         data: DATA = None,
+        split: SPLIT = None,
         limit: LIMIT = None,
         out: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder. [runs/PLAN]")] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be done.")] = False,
@@ -65,14 +67,14 @@ def add_commands(app: typer.Typer, finish: Finish, epilog: str) -> None:
         gates = benchmark.Gates(tuple(fail_under or ()), fail_on_check)
         finish(
             lambda: benchmark.run_plan(
-                benchmark.Wanted(plan, tuple(data or ()), limit, out, dry_run, resume, workers), gates, progress
+                benchmark.Wanted(plan, tuple(data or ()), split, limit, out, dry_run, resume, workers), gates, progress
             ),
             f"interrupted; what is done is kept, and this continues: {shlex.join(['segrobust', *sys.argv[1:]])}",
         )
 
     @app.command(help=VALIDATE, epilog=epilog)
-    def validate(plan: PLAN, data: DATA = None, limit: LIMIT = None) -> None:
+    def validate(plan: PLAN, data: DATA = None, split: SPLIT = None, limit: LIMIT = None) -> None:
         """See ``segrobust validate --help``."""
         from segrobust.cli import benchmark
 
-        finish(lambda: benchmark.validate_plan(plan, tuple(data or ()), limit), "interrupted")
+        finish(lambda: benchmark.validate_plan(plan, tuple(data or ()), split, limit), "interrupted")

@@ -253,8 +253,9 @@ def test_the_environment_gives_paths_and_the_command_line_limits(
 ) -> None:
     monkeypatch.setenv("DATA", "there")
     (tmp_path / "plan.yaml").write_text(TWO)
-    plan = read_plan(tmp_path / "plan.yaml", limit="10%")
+    plan = read_plan(tmp_path / "plan.yaml", limit="10%", split="val")
     assert [(source.path, source.limit) for source in plan.data] == [("there/coco", "10%"), ("there/voc", "10%")]
+    assert [source.split for source in plan.data] == ["val", "val"]
 
 
 def test_what_is_written_is_read_back() -> None:

@@ -20,13 +20,14 @@ VARIABLE = re.compile(r"\$\{(\w+)\}")
 Place = tuple[str | int, ...]
 
 
-def read_plan(path: Path, data: Sequence[str] = (), limit: str | None = None) -> Plan:
+def read_plan(path: Path, data: Sequence[str] = (), limit: str | None = None, split: str | None = None) -> Plan:
     """Read a plan.
 
     Args:
         path: the file.
         data: other data: ``PATH`` or ``KIND:PATH`` instead of the plan's, or ``NAME=PATH`` for ``${NAME}`` in it.
         limit: of every data set, instead of the plan's.
+        split: the part of every data set that is taken, likewise.
 
     Raises:
         UsageError: not readable, not YAML, an unknown key (with the nearest name) or a bad value, with its line; or
@@ -39,8 +40,8 @@ def read_plan(path: Path, data: Sequence[str] = (), limit: str | None = None) ->
     plan, lines = parse_plan(text, str(path))
     values = plan.model_dump(exclude_unset=True)
     values["data"] = replace_data(values["data"], data, str(path))
-    if limit is not None:
-        values["data"] = [source | {"limit": limit} for source in values["data"]]
+    given = {key: value for key, value in (("limit", limit), ("split", split)) if value is not None}
+    values["data"] = [source | given for source in values["data"]]
     try:
         return Plan.model_validate(values)
     except ValidationError as error:
