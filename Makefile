@@ -77,7 +77,8 @@ test-fastsam: $(FASTSAM_STAMP)
 	$(FASTSAM)/bin/python -m pytest -c tests_fastsam/pytest.ini tests_fastsam
 
 # Every script in benchmarks/ that measures; each prints what it measured.
-WRITING := benchmarks/write_% benchmarks/attack_% benchmarks/stand_in.py benchmarks/plan_tables.py benchmarks/markers.py
+WRITING := benchmarks/write_% benchmarks/attack_% benchmarks/%_table.py benchmarks/plan_tables.py
+WRITING += benchmarks/stand_in.py benchmarks/markers.py
 MEASURING := $(filter-out $(WRITING) benchmarks/__%,$(wildcard benchmarks/*.py))
 
 bench: $(STAMP)

@@ -41,6 +41,7 @@ def plan_text(budget: str) -> str:
     head = f"""# segrobust run plans/{name} --data FOLDER --limit 8 -o runs/{plan_file(budget).stem}
 #
 # FOLDER holds photos, with or without annotations. Written by: python -m benchmarks.attack_table plans
+# Expected time: many minutes a photo; 'segrobust validate plans/{name} --data FOLDER' measures it.
 # What it shows: every recipe, with its authors' numbers, at {budget}. docs/attacks.md has the table made of it.
 """
     entries = [

@@ -27,6 +27,8 @@ def test_version_and_lists(cli: Cli) -> None:
     assert "rga-untargeted" in cli("ls", "attacks").out
     attacks = {e["name"]: e for e in json.loads(cli("ls", "attacks", "--json").out)}
     assert attacks["rga"]["parameters"]["steps"] == 40
+    assert attacks["rga"]["parameters"]["band"] == 0
+    assert "of all: band=0, outside=0" in cli("ls", "attacks").out
     assert attacks["rga-untargeted"]["parameters"]["weight"] == 0
 
 

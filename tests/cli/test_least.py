@@ -54,6 +54,20 @@ def test_what_was_not_reached_is_said_and_not_saved(cli: Cli, tiny_model: Path, 
     )
 
 
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("steps=abc", "error: --set steps is a whole number, e.g. 40; got 'abc'\n"),
+        ("tries=3", "error: attack 'rga' has no parameter 'tries'"),
+        ("protocol=paper", "error: attack 'rga' has no parameter 'protocol'"),
+    ],
+)
+def test_parameters_are_the_recipes_and_of_its_kinds(cli: Cli, parameter: str, said: str) -> None:
+    code, out, err = cli("least", "a.png", "--set", parameter)
+    assert (code, out) == (2, "")
+    assert err.startswith(said)
+
+
 def test_a_band_limits_attack_and_noise_and_is_verified(cli: Cli, root: Path, tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", read_image(root / "examples/coffee.png").pixels[:160, :200])
     few = ("--points-per-side", "4", "--set", "copies=1")

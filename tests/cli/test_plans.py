@@ -13,7 +13,7 @@ import pytest
 import yaml
 from commands import Cli, make_cli
 from plan_runs import outcome, stored
-from runs import command, environment, make_other_model, make_photo
+from runs import make_other_model, make_photo, start
 
 from segrobust.benchmark.plans.estimate import _views
 from segrobust.benchmark.plans.reading import parse_plan
@@ -73,8 +73,7 @@ def test_a_plan_is_validated_run_continued_and_verified(home: Path, cli: Cli) ->
 
 
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(home: Path) -> None:
-    words = command("run", "plan.yaml", "--data", "photos", "-o", "out")
-    process = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start(home, "run", "plan.yaml", "--data", "photos", "-o", "out")
     assert process.stderr
     line = ""
     while "noise" not in line:

@@ -2,13 +2,12 @@
 
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from commands import Cli, make_cli
-from runs import FAST, command, environment, make_photo, numbers, pictures
+from runs import FAST, make_photo, numbers, pictures, start
 
 
 @pytest.fixture
@@ -22,11 +21,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     return make_cli(capsys)
-
-
-def start(home: Path, *arguments: object) -> subprocess.Popen[str]:
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command(*arguments), cwd=home, env=environment(), stdout=pipe, stderr=pipe, text=True)
 
 
 def kill_at(home: Path, count: int, *arguments: object) -> bool:

@@ -97,7 +97,7 @@ BROKEN: dict[str, dict[str, tuple[Break, str]]] = {
         "half a JSON": (truncate(NOTES), r"sa_2\.json: not JSON: \w+"),
         "a list": (edit(NOTES, lambda document: [document]), r"sa_2\.json: not an SA-1B file: a list"),
         "no list of masks": (without(NOTES, "annotations"), r"sa_2\.json: no list of annotations"),
-        "no RLE": (runs(NOTES, 1, counts="\x01"), r"sa_2\.json: annotation 2: counts is not a COCO"),
+        "no RLE": (runs(NOTES, 1, counts="\x01"), r"sa_2\.json: annotation 2: counts is no COCO"),
         "short RLE": (runs(NOTES, 0, counts="5"), r"sa_2\.json: annotation 1: runs cover 5 pixels"),
         "size of RLE": (runs(NOTES, 0, size=[3, 4]), r"sa_2\.json: annotation 1: mask of size \[3, 4\]"),
         "no number": (annotation(NOTES, 0, predicted_iou="x"), r"annotation 1: predicted_iou must be a number"),

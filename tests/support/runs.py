@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,14 @@ def segrobust(*arguments: object, cwd: Path | None = None) -> subprocess.Complet
     """The command line in a process of its own."""
     return subprocess.run(
         command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def start(home: Path, *arguments: object) -> subprocess.Popen[str]:
+    """The command line in a process of its own, which hears Ctrl-C even where this one was told not to."""
+    pipe, heard = subprocess.PIPE, partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(
+        command(*arguments), cwd=home, env=environment(), stdout=pipe, stderr=pipe, text=True, preexec_fn=heard
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,21 +96,24 @@ def verify_folder(folder: Path, tolerance: float) -> int:
 
 def list_attacks(as_json: bool) -> None:
     """Print the attacks with their parameters."""
-    import inspect
-
     from segrobust.attacks.recipes import RECIPES
+    from segrobust.attacks.recipes.table import OF_ALL, parameters_of
 
     table: list[dict[str, Any]] = []
     for name, make in RECIPES.items():
-        defaults = {k: p.default for k, p in inspect.signature(make).parameters.items() if k != "name"}
         first = (getattr(make, "func", make).__doc__ or "").splitlines()[0]
-        table.append({"name": name, "summary": first, "parameters": defaults})
+        table.append({"name": name, "summary": first, "parameters": parameters_of(name)})
     if as_json:
         print_text(json.dumps(table, indent=1))
         return
-    rows = [[e["name"], ", ".join(f"{k}={_short(v)}" for k, v in e["parameters"].items())] for e in table]
+    rows = [[e["name"], _listed({k: v for k, v in e["parameters"].items() if k not in OF_ALL})] for e in table]
     for line in columns([["name", "parameters (change with --set)"], *rows]):
         print_text(line)
+    print_text(f"\nof all: {_listed(OF_ALL)}")
+
+
+def _listed(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={_short(value)}" for key, value in parameters.items())
 
 
 def _short(value: Any) -> str:

@@ -12,6 +12,7 @@ from segrobust.cli.output import columns, print_text
 from segrobust.errors import PhotoError, UsageError
 
 if TYPE_CHECKING:
+    from segrobust.attacks.recipes.base import Recipe
     from segrobust.attacks.stealth import Least, Tried
     from segrobust.models.base import Segmenter
     from segrobust.types import Image
@@ -78,17 +79,16 @@ def find_least(wanted: Wanted) -> int:
     if wanted.out.suffix.lower() != ".png":
         raise UsageError(f"{wanted.out} must end in .png: only that keeps every pixel")
     from segrobust.attacks.stealth import least
-    from segrobust.cli.commands import parameter
     from segrobust.io.images import read_image
     from segrobust.models import load
 
+    recipe = _recipe(wanted)
     image, model = read_image(wanted.photo), load(wanted.model, device=wanted.device)
-    changed: dict[str, Any] = dict(parameter(text) for text in wanted.parameters)
 
     def say(tried: "Tried") -> None:
         typer.echo(f"tried {tried.budget}: mIoU {tried.miou:.3f}", err=True)
 
-    found = least(model, image, wanted.recipe, on_try=say, **wanted.search, **changed)
+    found = least(model, image, recipe, on_try=say, **wanted.search)
     rows = [["budget", "mIoU", "L2", "max diff /255", "reached"]]
     rows += [
         [t.budget, f"{t.miou:.3f}", f"{t.l2:.3f}", str(t.linf_255), "yes" if t.reached else "no"] for t in found.trail
@@ -101,6 +101,27 @@ def find_least(wanted: Wanted) -> int:
     _save(wanted, found, model, image)
     print_text(f"\nsaved {wanted.out}: L2 {found.found.l2:.3f}, mIoU {found.found.miou:.3f}")
     return 0
+
+
+def _recipe(wanted: Wanted) -> "Recipe":
+    """The recipe with its parameters, which are looked at before a model is loaded.
+
+    Raises:
+        UsageError: there is none of this name, or not with such a parameter.
+    """
+    from segrobust.attacks.recipes import make_recipe
+    from segrobust.attacks.recipes.table import parameters_of
+    from segrobust.benchmark.parameters import check_kind
+    from segrobust.cli.commands import parameter
+
+    make_recipe(wanted.recipe)
+    known, changed = parameters_of(wanted.recipe), dict(parameter(text) for text in wanted.parameters)
+    for key, value in changed.items():
+        try:
+            check_kind(key, value, known.get(key))
+        except ValueError as error:
+            raise UsageError(f"--set {error}") from None
+    return make_recipe(wanted.recipe, **changed)
 
 
 def _save(wanted: Wanted, found: "Least", model: "Segmenter", image: "Image") -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 
 from segrobust.errors import ModelError
 
@@ -15,7 +16,7 @@ RULES: Mapping[str, str] = {
 
 
 def members_of(name: str) -> tuple[str, ...]:
-    """The models that a name joins with ``+``, in order; none if it names one model (or is an address)."""
+    """The models that a name joins with ``+``, in order; none if it names one model, a path or an address."""
     return _parts(name)[0]
 
 
@@ -42,7 +43,7 @@ def check_rule(rule: str) -> None:
 
 
 def _parts(name: str) -> tuple[tuple[str, ...], str]:
-    if "+" not in name or "://" in name:
+    if "+" not in name or "://" in name or Path(name).exists():
         return (), MEAN
     models, _, rule = name.rpartition("@")
     if "+" in models and (rule in RULES or get_close_matches(rule, RULES, n=1)):  # FastSAM-s@photo is a model

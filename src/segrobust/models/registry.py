@@ -78,7 +78,7 @@ def load(
         MissingError: an optional dependency is not installed.
         UsageError: a setting that cannot be meant.
     """
-    if members_of(name) and not Path(name).exists():
+    if members_of(name):
         settings = {"device": device, "dtype": dtype, "autocast": autocast, "max_memory": max_memory}
         return _load_together(name, checkpoint, settings | {"compile": compile})
     loader = _find_loader(name)

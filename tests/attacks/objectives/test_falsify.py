@@ -14,7 +14,7 @@ from segrobust.errors import UsageError
 from segrobust.models.geometry import to_tensor
 from segrobust.types import Budget, Image, Masks, Prompts
 
-SIZE = (24, 30)
+SIZE = (30, 30)  # square: the linear segmenter pads nothing
 
 
 def bright_square(low=90, high=170):
@@ -41,7 +41,7 @@ def test_of_sure_answers_it_is_the_iou():
     a, b = generator.random((2, 7, 1, 9, 11)) < 0.4
     iou = (a & b).sum((1, 2, 3)) / (a | b).sum((1, 2, 3))
     logits = torch.from_numpy(np.where(a, 60.0, -60.0))
-    assert soft_iou(logits, torch.from_numpy(b).double()).numpy() == pytest.approx(iou, abs=1e-12)
+    assert soft_iou(logits, torch.from_numpy(b).double(), torch.ones(9, 11)).numpy() == pytest.approx(iou, abs=1e-12)
 
 
 def test_its_gradient_is_that_of_the_quotient():
@@ -52,13 +52,29 @@ def test_its_gradient_is_that_of_the_quotient():
     p = logits.detach().sigmoid()
     common, slope = (p * mask).sum(), p * (1 - p)
     union = (p + mask - p * mask).sum()
-    (gradient,) = torch.autograd.grad(soft_iou(logits, mask).sum(), logits)
+    (gradient,) = torch.autograd.grad(soft_iou(logits, mask, torch.ones(6, 5)).sum(), logits)
     assert torch.allclose(gradient, torch.where(mask > 0, slope / union, -common * slope / union**2))
 
 
 def test_answers_that_are_empty_both_times_overlap_in_nothing():
     empty = torch.zeros((1, 1, 4, 4))
-    assert soft_iou(torch.full_like(empty, -100.0), empty).item() == 0
+    assert soft_iou(torch.full_like(empty, -100.0), empty, torch.ones(4, 4)).item() == 0
+
+
+def test_what_lies_in_the_padding_counts_on_neither_side(tiny_sam):
+    """As scoring has it: the logits of the padding are cut away before masks are compared."""
+    photo = Image(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    found = Masks.from_dense(np.ones((1, 40, 60), bool))
+    where = Scene(tiny_sam, photo, to_tensor(photo.pixels)[None], Budget.parse("8/255"), 0, "test", found)
+    answers = Falsify(weight=0)(where).answers
+    photo_rows = round(answers.where.shape[-2] * 40 / 60)
+    assert answers.where[: photo_rows - 1].min() == 1
+    assert answers.where[photo_rows + 1 :].max() == 0
+    logits = torch.randn(answers.clean.shape, generator=torch.Generator().manual_seed(0))
+    logits[..., photo_rows + 1 :, :] = 50.0
+    painted = logits.clone()
+    painted[..., photo_rows + 1 :, :] = -50.0
+    assert torch.equal(soft_iou(logits, answers.clean, answers.where), soft_iou(painted, answers.clean, answers.where))
 
 
 def test_the_optimum_on_known_answers_is_darker_inside_and_brighter_outside():
@@ -102,7 +118,7 @@ def test_draws_do_not_depend_on_how_views_are_parted(tiny_sam):
     clean = (torch.rand(size, generator=generator) < 0.5).float()
 
     def losses(parts):
-        objective = WrongAnswers(prompts, clean, 2, torch.Generator().manual_seed(7))
+        objective = WrongAnswers(prompts, clean, torch.ones(size[-2:]), 2, torch.Generator().manual_seed(7))
         geometry = tiny_sam.geometry((40, 60))
         views = features.clone().requires_grad_()
         return torch.cat([objective(Seen(part, {}, (), tiny_sam, geometry)) for part in views.split(parts)]).detach()
@@ -118,7 +134,7 @@ def test_a_look_at_the_loss_asks_all_and_draws_nothing(tiny_sam):
         features = tiny_sam.embed(torch.rand((1, 3, 40, 60), generator=torch.Generator().manual_seed(1))).features
         seen = Seen(features, {}, (), tiny_sam, tiny_sam.geometry((40, 60)))
         logits = seen.decode(prompts)[0].logits
-        objective = WrongAnswers(prompts, torch.ones_like(logits), 2)
+        objective = WrongAnswers(prompts, torch.ones_like(logits), torch.ones(logits.shape[-2:]), 2)
         before = objective.generator.get_state()
         assert objective(seen).item() == pytest.approx(logits.sigmoid().mean((1, 2, 3)).mean().item(), rel=1e-4)
     assert torch.equal(objective.generator.get_state(), before)

@@ -69,7 +69,8 @@ def test_everything_that_is_wrong_is_said(cli: Cli, tmp_path: Path) -> None:
     remove("sa_3.json")(root)
     write("lonely.json", b"{}")(root)
     said = cli("datasets", "check", root)
-    places = [line.removeprefix(f"{root}/").rpartition(": ")[0] for line in said.out.splitlines()[:-1]]
+    lines = [line.removeprefix(f"{root}/") for line in said.out.splitlines()[:-1]]
+    places = [re.findall(r"^[^:]+(?:: annotation \d)?", line)[0] for line in lines]
     assert places == ["lonely.json", "sa_1.jpg", "sa_1.json: annotation 1", "sa_1.json: annotation 2", "sa_3.json"]
     assert said.out.endswith(": 5 problems, 2 photos not usable as they are\n")
     assert said.code == 4

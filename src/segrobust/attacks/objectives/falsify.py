@@ -11,6 +11,7 @@ from segrobust.attacks.objectives.crowd import one_by_one
 from segrobust.attacks.objectives.depths import inner_layers
 from segrobust.attacks.objectives.inner import Stack, followed, look
 from segrobust.attacks.objectives.mask_goals import clean_answers, in_source
+from segrobust.attacks.objectives.masks import on_logits
 from segrobust.attacks.objectives.questions import OnMasks, Questions
 from segrobust.attacks.objectives.similarity import token_cosine
 from segrobust.attacks.scene import Scene
@@ -19,7 +20,7 @@ from segrobust.errors import UsageError
 from segrobust.types import Prompts
 
 
-def soft_iou(logits: Tensor, masks: Tensor) -> Tensor:
+def soft_iou(logits: Tensor, masks: Tensor, where: Tensor) -> Tensor:
     """How much an answer overlaps a mask, with probabilities for pixels: ``sum p m / sum (p + m - p m)``.
 
     What is scored, made differentiable. An answer is as wrong with a mask elsewhere as with none, so neither is asked
@@ -28,13 +29,14 @@ def soft_iou(logits: Tensor, masks: Tensor) -> Tensor:
     Args:
         logits: ``(n, k, h, w)``.
         masks: the right ones, 0 or 1, of the same shape.
+        where: ``(h, w)`` in [0, 1], how much of a pixel is on the photo: what lies in the padding is never scored.
 
     Returns:
         ``(n,)`` in [0, 1], the mean over the k answers.
     """
     p = logits.sigmoid()
-    common = (p * masks).sum((2, 3))
-    union = (p + masks).sum((2, 3)) - common
+    common = (p * masks * where).sum((2, 3))
+    union = ((p + masks) * where).sum((2, 3)) - common
     return (common / union.clamp(min=1e-6)).mean(1)
 
 
@@ -45,12 +47,14 @@ class WrongAnswers:
     Attributes:
         prompts: in pixels of the photo, each with an answer that is not empty.
         clean: ``(n, 1, h, w)``, their masks on the photo at the decoder's resolution, 0 or 1.
+        where: ``(h, w)`` in [0, 1], where the photo is there.
         some: how many prompts are drawn for each view of each gradient; a look at the loss alone asks all.
         generator: on the CPU; drawn from view by view, so it does not matter which views come together.
     """
 
     prompts: Prompts
     clean: Tensor
+    where: Tensor
     some: int
     generator: torch.Generator = field(default_factory=torch.Generator)
 
@@ -64,7 +68,7 @@ class WrongAnswers:
         if torch.is_grad_enabled():
             chosen = torch.randperm(count, generator=self.generator)[: self.some].sort().values
         (answer,) = view.decode(take(self.prompts, chosen.numpy()))
-        return soft_iou(answer.logits, self.clean[chosen.to(self.clean.device)]).mean()
+        return soft_iou(answer.logits, self.clean[chosen.to(self.clean.device)], self.where).mean()
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +158,12 @@ class Falsify:
             return None
         prompts = in_source(self.questions(scene), scene)
         masks = (clean_answers(scene, prompts, False, False).logits > 0).float()
-        answered = np.flatnonzero(masks.flatten(1).any(1).cpu().numpy())
+        photo = torch.ones(scene.source.shape[-2:], device=masks.device)
+        where = on_logits(photo, scene.geometry, (masks.shape[-2], masks.shape[-1]))
+        answered = np.flatnonzero((masks * where).flatten(1).any(1).cpu().numpy())
         if not len(answered):
             scene.notes.append("no answers to make wrong: only the features are attacked")
             return None
         kept = take(prompts, answered)
-        return WrongAnswers(kept, masks[torch.from_numpy(answered)], self.some, scene.torch_stream("some prompts"))
+        clean = masks[torch.from_numpy(answered).to(masks.device)]
+        return WrongAnswers(kept, clean, where, self.some, scene.torch_stream("some prompts"))

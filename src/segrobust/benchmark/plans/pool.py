@@ -53,18 +53,20 @@ class _Errand:
         task: the task, or what is left of it.
         done: items that the present worker has done.
         lost: workers that were lost at it, one after the other, without an item done between.
+        early: workers that were lost, one after the other, before they could begin it.
         begun: the present worker has loaded what it needs.
     """
 
     task: Task
     done: int = 0
     lost: int = 0
+    early: int = 0
     begun: bool = False
 
     def left(self, reason: str) -> "_Errand | None":
         """What is left of it when its worker is gone."""
         if not self.begun:
-            return _Errand(self.task, lost=self.lost)
+            return _Errand(self.task, lost=self.lost, early=self.early + 1)
         failures = sum(job.error is not None for job in in_order(self.task)[: self.done])
         lost = 1 if self.done > failures else self.lost + 1
         rest = what_is_left(self.task, self.done, reason, hopeless=lost >= PATIENCE)
@@ -78,7 +80,6 @@ class _Pool:
         self._arguments = (plan, folder, facts, torch.get_num_threads())
         self._context = multiprocessing.get_context("spawn")  # a forked torch may hang
         self._workers = [self._start() for _ in range(workers)]
-        self._lost_at_once = 0
 
     def _start(self) -> tuple[BaseProcess, Connection]:
         here, there = self._context.Pipe()
@@ -93,7 +94,7 @@ class _Pool:
         A worker that is gone is replaced; the item that it was at becomes a failure.
 
         Raises:
-            MissingError: one worker after the other is gone before it can begin.
+            MissingError: one worker after the other is gone before it can begin a task.
         """
         busy: dict[Connection, tuple[int, _Errand]] = {}
         idle = list(range(len(self._workers)))
@@ -118,7 +119,7 @@ class _Pool:
                 elif isinstance(message, BaseException):
                     raise message
                 elif message == BEGUN:
-                    errand.begun, self._lost_at_once = True, 0
+                    errand.begun = True
                 else:
                     del busy[pipe]
                     idle.append(number)
@@ -137,19 +138,19 @@ class _Pool:
         """Put another worker in the place of one that is gone; what is left of its task.
 
         Raises:
-            MissingError: it had not begun, nor had those before it.
+            MissingError: it had not begun, nor had those before it at this task.
         """
         task = errand.task
         place = f"{task.dataset}/{task.image} on {task.model or 'no model'}"
         reason = self._bury(number)
-        self._lost_at_once += not errand.begun
-        if self._lost_at_once >= PATIENCE:
+        left = errand.left(reason)
+        if left is not None and left.early >= PATIENCE:
             raise MissingError(
                 f"{reason}, {PATIENCE} times before it could begin, the last time at {place}; fewer --workers take "
                 "less memory; the same command continues"
             )
         log.error("%s: %s; another goes on", place, reason)
-        return errand.left(reason)
+        return left
 
     def _bury(self, number: int) -> str:
         """Start another worker in the place of one that is gone; why it is."""
