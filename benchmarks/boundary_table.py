@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.plan_tables import plan_section
+from benchmarks.plan_tables import interval, number, plan_section
 
 from segrobust.report.tables import markdown_table
 
@@ -34,23 +34,12 @@ def _row(cell: Cell) -> list[str]:
     share = f"{100 * moved['n'] / cell['prompts']:.0f} %" if moved and cell["prompts"] else "–"
     return [
         cell["attack"],
-        _interval(cell["all"]["miou"], 3),
-        _interval(cell["quality"]["boundary_iou"], 3),
-        _interval(moved, 1),
+        interval(cell["all"]["miou"], 3),
+        interval(cell["quality"]["boundary_iou"], 3),
+        interval(moved, 1),
         share,
-        _number(cell["quality"]["precision"]["value"], 3),
-        _number(cell["quality"]["recall"]["value"], 3),
-        _number(files.get("l2"), 1),
-        _number(files.get("psnr"), 1),
+        number(cell["quality"]["precision"]["value"], 3),
+        number(cell["quality"]["recall"]["value"], 3),
+        number(files.get("l2"), 1),
+        number(files.get("psnr"), 1),
     ]
-
-
-def _interval(found: Cell, digits: int) -> str:
-    if found.get("value") is None:
-        return "–"
-    value = _number(found["value"], digits)
-    return value if found["low"] is None else f"{value} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

@@ -80,24 +80,26 @@ def _values(results: dict[str, Any], cell: Cell, prompts: bool) -> list[str]:
     score = cell["all"]["miou"] if prompts else cell["everything"]["matched_miou"]
     mark = " †" if cell["white_box"] else ""
     paired = [d["score"] for d in results["differences"] if d["cell"] == place and d["kind"] == "headline"]
-    values = [_interval(score) + mark, _interval(paired[0], sign=True) if paired else "–"]
+    values = [interval(score) + mark, interval(paired[0], sign=True) if paired else "–"]
     if prompts:
-        values.append(f"{_number(cell['points']['miou']['value'])} / {_number(cell['boxes']['miou']['value'])}")
+        values.append(f"{number(cell['points']['miou']['value'])} / {number(cell['boxes']['miou']['value'])}")
         asr = cell["all"]["asr50"]["value"]
         values.append("–" if asr is None else f"{100 * asr:.1f} %")
     return values
 
 
-def _interval(found: Cell, *, sign: bool = False) -> str:
-    if found["value"] is None:
+def interval(found: Cell, digits: int = 3, *, sign: bool = False) -> str:
+    """A value and its interval, as far as there are any."""
+    form = f"{'+' if sign else ''}.{digits}f"
+    if found.get("value") is None:
         return "–"
-    mark = "+" if sign else ""
-    value = f"{found['value']:{mark}.3f}"
-    return value if found["low"] is None else f"{value} [{found['low']:{mark}.3f}, {found['high']:{mark}.3f}]"
+    value = f"{found['value']:{form}}"
+    return value if found["low"] is None else f"{value} [{found['low']:{form}}, {found['high']:{form}}]"
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def number(value: float | None, digits: int = 3) -> str:
+    """A number, if there is one."""
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _about(results: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from benchmarks.plan_tables import plan_section
+from benchmarks.plan_tables import interval, plan_section
 
 from segrobust.evaluation.statistics import Estimate, Sums, estimate, quotient
 from segrobust.report.tables import markdown_table
@@ -74,4 +74,4 @@ def losses(cells: dict[tuple[str, str], Cell], attack: str, targets: Sequence[st
 
 
 def _text(found: Estimate, digits: int = 3) -> str:
-    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    return interval(vars(found), digits)

@@ -70,6 +70,24 @@ def _resolve(
     return parse_config(values, "command line")  # what the file holds was checked when it was read
 
 
+def checked_parameters(texts: Sequence[str], defaults: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """What several ``--set`` say, each of the kind of its default; one without a default is left to whoever takes it.
+
+    Raises:
+        UsageError: not key=value, or of another kind; begins with ``what``.
+    """
+    from segrobust.benchmark.parameters import check_kind
+
+    changed = dict(parameter(text) for text in texts)
+    for key, value in changed.items():
+        if key in defaults:
+            try:
+                check_kind(key, value, defaults[key])
+            except ValueError as error:
+                raise UsageError(f"{what}{error}") from None
+    return changed
+
+
 def parameter(text: str) -> tuple[str, float | int | str]:
     """``key=value``; the value may be a number or a fraction such as 2/255."""
     key, equals, value = text.partition("=")

@@ -111,17 +111,10 @@ def _recipe(wanted: Wanted) -> "Recipe":
     """
     from segrobust.attacks.recipes import make_recipe
     from segrobust.attacks.recipes.table import parameters_of
-    from segrobust.benchmark.parameters import check_kind
-    from segrobust.cli.commands import parameter
+    from segrobust.cli.commands import checked_parameters
 
-    make_recipe(wanted.recipe)
-    known, changed = parameters_of(wanted.recipe), dict(parameter(text) for text in wanted.parameters)
-    for key, value in changed.items():
-        try:
-            check_kind(key, value, known.get(key))
-        except ValueError as error:
-            raise UsageError(f"--set {error}") from None
-    return make_recipe(wanted.recipe, **changed)
+    make_recipe(wanted.recipe)  # refuses an unknown name
+    return make_recipe(wanted.recipe, **checked_parameters(wanted.parameters, parameters_of(wanted.recipe), "--set "))
 
 
 def _save(wanted: Wanted, found: "Least", model: "Segmenter", image: "Image") -> None:

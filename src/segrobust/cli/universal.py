@@ -138,18 +138,11 @@ def _parameters(wanted: Training) -> dict[str, Any]:
     import inspect
 
     from segrobust.attacks.universal.recipe import UNIVERSAL
-    from segrobust.benchmark.parameters import check_kind
-    from segrobust.cli.commands import parameter
+    from segrobust.cli.commands import checked_parameters
 
-    changed = dict(parameter(text) for text in wanted.parameters)
     known = inspect.signature(UNIVERSAL[wanted.recipe]).parameters if wanted.recipe in UNIVERSAL else {}
-    for key, value in changed.items():
-        if key in known:
-            try:
-                check_kind(key, value, known[key].default)
-            except ValueError as error:
-                raise UsageError(f"{wanted.recipe}: {error}") from None
-    return changed
+    defaults = {key: parameter.default for key, parameter in known.items()}
+    return checked_parameters(wanted.parameters, defaults, f"{wanted.recipe}: ")
 
 
 def _photos(wanted: Training) -> tuple[list[Any], list[dict[str, str]]]:

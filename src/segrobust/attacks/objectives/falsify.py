@@ -9,7 +9,7 @@ from torch import Tensor
 from segrobust.attacks.objectives.answers import take
 from segrobust.attacks.objectives.crowd import one_by_one
 from segrobust.attacks.objectives.depths import inner_layers
-from segrobust.attacks.objectives.inner import Stack, followed, look
+from segrobust.attacks.objectives.inner import Stack, followed
 from segrobust.attacks.objectives.mask_goals import clean_answers, in_source
 from segrobust.attacks.objectives.masks import on_logits
 from segrobust.attacks.objectives.questions import OnMasks, Questions
@@ -110,7 +110,7 @@ class Falsified:
     @property
     def layers(self) -> tuple[int, ...]:
         """Those that the features are of."""
-        return self.features.layers if self.weight else ()
+        return self.features.layers
 
     def __call__(self, seen: Seen) -> Tensor:
         """Losses ``(n,)``."""
@@ -148,9 +148,9 @@ class Falsify:
 
     def __call__(self, scene: Scene) -> Objective:
         """The objective."""
-        layers = inner_layers(scene.segmenter, self.blocks) if self.weight or not self.some else ()
+        layers = inner_layers(scene.segmenter, self.blocks) if self.weight else ()
         seen = scene.observe(scene.source, layers)
-        clean = (*look(seen, layers), seen.features) if layers else (seen.features,)
+        clean = (*(seen.layers[number] for number in layers), seen.features)
         return Falsified(LeaveTokens(clean, layers), self._answers(scene), self.weight)
 
     def _answers(self, scene: Scene) -> WrongAnswers | None:

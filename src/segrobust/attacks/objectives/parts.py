@@ -7,12 +7,10 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
+from segrobust.attacks.loop import LOSS_SCALE
 from segrobust.attacks.seen import Seen
 
 P = TypeVar("P")
-
-SCALE = 2.0**14
-"""As ``attacks.loop.LOSS_SCALE``, which the gradient inside a part has to be given as well."""
 
 
 def averaged(loss: Callable[[Seen, P], Tensor], seen: Seen, parts: Sequence[P], count: int) -> Tensor:
@@ -42,7 +40,7 @@ class _Mean(torch.autograd.Function):
             with torch.enable_grad():
                 leaves = [tensor.detach().requires_grad_(w) for tensor, w in zip(shown, wanted, strict=True)]
                 losses = loss(replace(seen, features=leaves[0], extra=tuple(leaves[1:])), part)
-                scaled = (losses / count).sum() * SCALE
+                scaled = (losses / count).sum() * LOSS_SCALE  # as the loop scales what it differentiates
             asked = [leaf for leaf in leaves if leaf.requires_grad]
             found = iter(torch.autograd.grad(scaled, asked, allow_unused=True) if asked else ())
             slopes.append([next(found) if leaf.requires_grad else None for leaf in leaves])
@@ -54,7 +52,9 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slope: Tensor) -> tuple[Tensor | None, ...]:
         (outer,) = slope
-        views = [None if s is None else s * (outer / SCALE).view(-1, *[1] * (s.ndim - 1)).to(s) for s in ctx.slopes]
+        views = [
+            None if s is None else s * (outer / LOSS_SCALE).view(-1, *[1] * (s.ndim - 1)).to(s) for s in ctx.slopes
+        ]
         return (None, None, None, None, *views)
 
 

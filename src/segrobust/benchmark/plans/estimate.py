@@ -118,7 +118,7 @@ def count_calls(plan: Plan, data: Mapping[str, Dataset]) -> Estimate:
 
 def _at_once(surrogate: str) -> int:
     """How many models are asked at every step."""
-    return len(members_of(surrogate)) or 1 if rule_of(surrogate) != ALTERNATE else 1
+    return 1 if rule_of(surrogate) == ALTERNATE else max(1, len(members_of(surrogate)))
 
 
 def _views(recipe: Recipe) -> int:
