@@ -8,7 +8,8 @@ import PIL.Image
 import pytest
 from report_parts import PROMPTS
 
-from segrobust.report.pictures import GAIN, LONG_SIDE, Pair, _marked, difference, panels
+from segrobust.evaluation.shown import SIDE
+from segrobust.report.pictures import GAIN, Pair, _marked, difference, panels
 from segrobust.report.shading import FAILS, HOLDS, Answer
 from segrobust.types import encode_mask
 
@@ -81,11 +82,11 @@ def test_without_the_saved_photo_there_is_the_original():
     assert len(panels(Pair(GREY, None, PROMPTS), EXAMPLE)) == 1
 
 
-@pytest.mark.parametrize("size", [(40, 60), (LONG_SIDE * 2, 300), (3, 2000)])
+@pytest.mark.parametrize("size", [(40, 60), (SIDE * 2, 300), (3, 2000)])
 def test_panels_fit_the_page_and_keep_their_shape(size):
     pixels = np.zeros((*size, 3), np.uint8)
     panel = panels(Pair(pixels, None), EXAMPLE)[0]
     picture = PIL.Image.open(io.BytesIO(base64.b64decode(panel.source.partition(",")[2])))
     assert picture.size == (panel.width, panel.height)
-    assert max(picture.size) == min(LONG_SIDE, max(size))
+    assert max(picture.size) == min(SIDE, max(size))
     assert panel.width / panel.height == pytest.approx(size[1] / size[0], rel=0.3)

@@ -10,11 +10,10 @@ import numpy as np
 from PIL import Image as Pil
 from PIL import ImageDraw
 
-from segrobust.evaluation.shown import SIDE, picture_size
+from segrobust.evaluation.shown import picture_size
 from segrobust.report.shading import FAILS, HELD, HOLDS, Answer, answers_of, covered, shade
 from segrobust.types import Pixels, Prompts
 
-LONG_SIDE = SIDE
 GAIN = 10
 NOTE = (
     f"Circles and whole boxes: prompts answered with IoU above {HELD}; crosses and broken boxes: the rest. "
