@@ -20,6 +20,7 @@ from segrobust.attacks.views import (
     ScaleCopies,
     SpectrumNoise,
     StructureChanges,
+    UniformNoise,
 )
 from segrobust.attacks.views.base import apply_views
 from segrobust.attacks.views.blocks import _shuffled, random_cuts
@@ -29,7 +30,15 @@ from segrobust.models.geometry import Geometry
 
 PIXELS = torch.rand((1, 3, 30, 41), generator=torch.Generator().manual_seed(0))
 MOVING = [ResizePad(1.5, 1.0), BlockShuffle(3, 24.0), RandomSimilarity(0.2, follow=True)]
-DRAWING = [*MOVING, ResizePad(1.1, 0.5), SpectrumNoise(), StructureChanges(), Admixtures(), RandomSimilarity(0.1)]
+DRAWING = [
+    *MOVING,
+    ResizePad(1.1, 0.5),
+    SpectrumNoise(),
+    StructureChanges(),
+    Admixtures(),
+    RandomSimilarity(0.1),
+    UniformNoise(0.05),
+]
 
 
 def draw(seed=5):
@@ -68,6 +77,15 @@ def test_spectrum_noise_has_the_size_it_says():
     assert scaled.min() > 0.49
     assert scaled.max() < 1.51
     assert float(scaled.mean()) == pytest.approx(1, abs=0.02)
+
+
+def test_uniform_noise_fills_its_width_and_is_not_cut_at_black():
+    black = torch.zeros(2, 3, 64, 64)
+    values = UniformNoise(0.1)(Canvas(black), draw()).values
+    assert -0.1 <= float(values.min()) < -0.0999
+    assert 0.0999 < float(values.max()) <= 0.1
+    assert float(values.std()) == pytest.approx(0.1 / 3**0.5, rel=0.02)
+    assert torch.equal(UniformNoise(0)(Canvas(PIXELS), draw()).values, PIXELS)
 
 
 def test_resize_pad_is_a_resize_and_a_pad():

@@ -80,7 +80,7 @@ def test_what_lies_in_the_padding_counts_on_neither_side(tiny_sam):
 def test_the_optimum_on_known_answers_is_darker_inside_and_brighter_outside():
     photo, inside = bright_square()
     found = Masks.from_dense(inside[None])
-    plain = {"copies": 1, "beta": 0, "smoothing": 0, "momentum": 0, "weight": 0}
+    plain = {"noise": 0, "beta": 0, "smoothing": 0, "momentum": 0, "weight": 0}
     result = attack(LinearSegmenter(), photo, "falsify", clean_masks=found, steps=20, **plain)
     change = result.image.pixels.astype(int) - photo.pixels
     assert (change[inside] == -8).all()

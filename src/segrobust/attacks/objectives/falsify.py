@@ -134,7 +134,7 @@ class Falsify:
     questions: Questions = field(default_factory=lambda: OnMasks(points=2, boxes=True, most=40))
     some: int = 6
     weight: float = 3.0
-    blocks: tuple[int, ...] = (4, 6, 8, 11)
+    blocks: tuple[int, ...] = (2, 4, 6, 8, 10, 11)
 
     def __post_init__(self) -> None:
         if self.some < 0 or self.weight < 0 or not (self.some or self.weight):

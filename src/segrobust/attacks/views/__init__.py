@@ -3,6 +3,7 @@
 from segrobust.attacks.views.base import Canvas, View
 from segrobust.attacks.views.blocks import BlockShuffle
 from segrobust.attacks.views.copies import Admixtures, Copies
+from segrobust.attacks.views.noise import UniformNoise
 from segrobust.attacks.views.resize_pad import ResizePad
 from segrobust.attacks.views.scale import ScaleCopies
 from segrobust.attacks.views.similarity import RandomSimilarity, similarity_matrices, warp
@@ -19,6 +20,7 @@ __all__ = [
     "ScaleCopies",
     "SpectrumNoise",
     "StructureChanges",
+    "UniformNoise",
     "View",
     "similarity_matrices",
     "warp",
