@@ -12,7 +12,7 @@ from segrobust.report.tables import markdown_table
 Cell = dict[str, Any]
 BASE = "rga"
 HEADER = (
-    "attack", "gradients", "white box: mIoU ↑", "of RGA's", "boxes: ASR@50 ↓", "other models: loss of mIoU ↓",
+    "attack", "gradients", "white box: mIoU ↑", "of RGA's", "boxes: ASR@50, % ↓", "other models: loss of mIoU ↓",
     "of RGA's",
 )  # fmt: skip
 
@@ -38,7 +38,7 @@ def rivals_text(results: dict[str, Any]) -> str:
             f"{cell['cost']['encoder_backward'] / cell['photos']:.0f}" if cell["surrogate"] else "0",
             _text(estimate(white, seed=seed)),
             "1" if itself else _text(quotient(white, base[0], seed=seed), 2),
-            f"{100 * cell['boxes']['asr50']['value']:.1f} %",
+            interval({key: 100 * share for key, share in cell["boxes"]["asr50"].items()}, 1),
             _text(estimate(lost, seed=seed)),
             "1" if itself else _text(quotient(lost, base[1], seed=seed), 2),
         ])  # fmt: skip
