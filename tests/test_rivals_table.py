@@ -66,6 +66,8 @@ def test_the_command_is_the_plans_with_what_the_run_limited(
     assert "--data BSDS500_FOLDER --limit 7 -o runs/falsify" in command_of(tmp_path, "falsify")
     plan.write_text("data: [{kind: bsds500, path: x, limit: '7', split: val}]\n")
     assert "--data BSDS500_FOLDER --split val --limit 7 -o runs/falsify" in command_of(tmp_path, "falsify")
+    plan.write_text("data: [{kind: bsds500, path: x, limit: '4', split: train}]\n")
+    assert "--data BSDS500_FOLDER --limit 4 -o runs" in command_of(tmp_path, "falsify-ideas")  # its head has --limit 8
     plan.write_text("data: [{kind: bsds500, split: test, limit: '7'}, {kind: coco, split: test, limit: '8'}]\n")
     with pytest.raises(SystemExit, match="no --limit says"):
         command_of(tmp_path, "falsify")
