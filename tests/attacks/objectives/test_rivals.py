@@ -41,7 +41,7 @@ def test_every_rival_lowers_its_loss_in_the_budget_and_repeats(tiny_sam, name):
 
 
 def test_a_rival_draws_from_its_seed_alone(tiny_sam):
-    for name in ("pata++", "gr-code", "uad-code", "ask-separate", "cross-prompt-positions"):
+    for name in ("pata++", "gr-code", "uad-code", "ask-separate", "cross-prompt-positions", "falsify"):
         runs = [attack(tiny_sam, PHOTO, name, clean_masks=MASKS, seed=seed, **small(name)).loss for seed in (1, 1, 2)]
         assert runs[0] == runs[1], name
         assert runs[0] != runs[2], name
