@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from segrobust.attacks.updates.neighbours import uniform_around
 from segrobust.attacks.views.base import Canvas
 
 
@@ -28,5 +29,4 @@ class UniformNoise:
 
     def __call__(self, canvas: Canvas, generator: torch.Generator) -> Canvas:
         """Each copy with noise of its own."""
-        noise = self.width * (2 * torch.rand(canvas.values.shape, generator=generator) - 1)
-        return canvas.painted(canvas.values + noise.to(canvas.values))
+        return canvas.painted(uniform_around(canvas.values, self.width, generator))
