@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 from benchmarks.attack_variants import BUDGETS, LEFT_OUT, QUESTIONS, attacks, label, parameters, split
+from benchmarks.plan_tables import command_of
 
 from segrobust.benchmark.plans.parts import CONTROLS
 from segrobust.benchmark.rows import CLEAN
@@ -72,7 +73,7 @@ def tables(runs: Sequence[Results]) -> list[dict[str, Any]]:
     """
     found = []
     for budget in BUDGETS:
-        parts = [run for run in runs if any(True for _ in _cells(run, budget))]
+        parts = [run for run in runs if any(_cells(run, budget))]
         if parts:
             found.append(_table(budget, parts))
     if not found:
@@ -102,7 +103,6 @@ def _table(budget: str, runs: Sequence[Results]) -> dict[str, Any]:
         "white_box": [name for name in facts["targets"] if name in facts["surrogates"]],
         "rows": list(rows.values()),
         "left_out": {name: reason for name, reason in LEFT_OUT[budget].items() if name not in rows},
-        "commands": [f"segrobust run plans/{plan_file(budget).name} --data FOLDER --limit {runs[0]['photos']} -o RUN"],
         "data": {name: about["terms"] for name, about in facts["datasets"].items()},
         "seed": facts["seed"],
         "protocol": facts["protocol"],
@@ -148,7 +148,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             plan_file(budget).write_text(plan_text(budget), "utf-8")
             print(plan_file(budget).relative_to(ROOT))
         return
-    found = tables([json.loads((run / "results.json").read_text("utf-8")) for run in args.runs])
+    results = [json.loads((run / "results.json").read_text("utf-8")) for run in args.runs]
+    found = tables(results)
+    for made in found:
+        budget = made["budget"]
+        first = next(run for run, result in zip(args.runs, results, strict=True) if any(_cells(result, budget)))
+        made["command"] = command_of(first, plan_file(budget).stem)
     RESULTS.write_text(json.dumps({"tables": found}, indent=1, ensure_ascii=False) + "\n", "utf-8")
     for made in found:
         print(f"{RESULTS.relative_to(ROOT)}: {len(made['rows'])} rows at {made['budget']}")

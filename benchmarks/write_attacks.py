@@ -126,9 +126,8 @@ def _measured(table: dict[str, Any]) -> str:
         + " ".join(f"({number}) {note}." for note, number in notes.items())
         + " ".join(f" Left out: `{name}`, {reason}." for name, reason in table["left_out"].items())
     )
-    commands = "\n".join(table["commands"])
     title = f"**{table['budget'].capitalize()}**"
-    return "\n\n".join([title, markdown_table(header, cells, left=2), about.strip(), f"```\n{commands}\n```"])
+    return "\n\n".join([title, markdown_table(header, cells, left=2), about.strip(), f"```\n{table['command']}\n```"])
 
 
 def _interval(value: float, low: float | None, high: float | None) -> str:

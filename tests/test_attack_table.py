@@ -181,8 +181,6 @@ def test_failures_and_runs_of_something_else_are_refused(maker: ModuleType, rule
 
 def test_what_is_stored_has_every_recipe(maker: ModuleType, rules: ModuleType) -> None:
     """A recipe that is added is measured, or has a reason in ``LEFT_OUT``."""
-    if not maker.RESULTS.exists():
-        pytest.skip("nothing is stored yet")
     for table in json.loads(maker.RESULTS.read_text("utf-8"))["tables"]:
         named = {row["attack"] for row in table["rows"]} | set(table["left_out"]) | {"clean"}
         assert named == set(RECIPES) | {"clean"}, f"{table['budget']}: measure it, see benchmarks/attack_table.py"
@@ -194,6 +192,7 @@ def test_the_tables_are_written_from_the_command_line(
     (tmp_path / "run").mkdir()
     run = results(maker, rules, names_of(rules, STEPS), STEPS)
     (tmp_path / "run/results.json").write_text(json.dumps(run))
+    (tmp_path / "run/plan.yaml").write_text("data: [{kind: bsds500, path: x, split: test, limit: '3'}]\n")
     monkeypatch.setattr(maker, "ROOT", tmp_path)
     monkeypatch.setattr(maker, "RESULTS", tmp_path / "attacks.json")
     maker.main(["table", str(tmp_path / "run")])
@@ -207,6 +206,9 @@ def test_the_tables_are_written_from_the_command_line(
     assert lines[4].startswith("| `rga` ")
     assert "0.500 [0.400, 0.600]" in lines[4]
     assert "Left out: `universal`" in lines[-5]
+    assert lines[-2] == (
+        "segrobust run plans/attacks-40-steps.yaml --data FOLDER --split test --limit 3 -o runs/attacks-40-steps"
+    )
 
 
 class TestCost:
