@@ -24,7 +24,8 @@ def soft_iou(logits: Tensor, masks: Tensor, where: Tensor) -> Tensor:
     """How much an answer overlaps a mask, with probabilities for pixels: ``sum p m / sum (p + m - p m)``.
 
     What is scored, made differentiable. An answer is as wrong with a mask elsewhere as with none, so neither is asked
-    for: the gradient takes whichever is nearer. Pixels that are surely wrong no longer count, whatever their logit.
+    for: the gradient takes whichever is nearer. Pixels that are surely wrong no longer count, whatever their logit,
+    nor do those that are surely right: there the sigmoid is flat.
 
     Args:
         logits: ``(n, k, h, w)``.

@@ -30,8 +30,8 @@ def falsify(
     Source: ours.
     Minimises the soft IoU of the answers to a few random points and boxes with what they were on the photo, plus
     ``weight`` times the mean cosine of the tokens of six inner layers and the embedding with the photo's. RGA's cost,
-    120 gradients, but as 120 steps of one view each: a small random similarity, as RGA's, of the photo with noise of
-    twice the budget. ``copies=3, steps=40`` spends them as RGA does.
+    120 gradients, but as 120 steps of one view each: a small random similarity, as RGA's, of the photo with noise
+    (twice a budget of 8/255, whatever the budget is). ``copies=3, steps=40`` spends them as RGA does.
 
     Args:
         name: as in tables.
