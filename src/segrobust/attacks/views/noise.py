@@ -15,7 +15,7 @@ class UniformNoise:
     A gradient at a point near the image, as variance tuning (Wang and He, CVPR 2021) and SmoothGrad (Smilkov et al.,
     arXiv 1706.03825) have it; they average several for each step, here the steps' momentum does, at no further
     gradient. Pixels may leave [0, 1] by the noise, so that dark and bright places are as noisy as the others. The
-    content stays where it is. As a pixel view it is added at the model's resolution, after scale copies to each in full.
+    content stays where it is. As a pixel view it is added at the model's resolution, after scale copies in full.
 
     Attributes:
         width: share of the pixel range; at least 0.
