@@ -173,6 +173,22 @@ def test_another_plan_on_the_same_folder_is_refused_with_the_keys(copy: Path) ->
         run_home(copy, out="photos")
 
 
+def test_more_attacks_continue_a_folder_and_end_as_if_they_had_been_there_from_the_start(
+    patched: None, tmp_path: Path
+) -> None:
+    fewer = PLAN.replace("  - {attack: rga, steps: 3}\n", "")
+    make_home(tmp_path, 2, fewer)
+    before = run_home(tmp_path)
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    added = run_home(tmp_path)
+    whole = run_home(tmp_path, out="whole")
+    assert outcome(tmp_path / "out") == outcome(tmp_path / "whole")
+    assert len(before) + len(added) == len(whole)
+    (tmp_path / "plan.yaml").write_text(fewer)
+    with pytest.raises(UsageError, match="holds another run"):  # fewer would leave rows that no plan names
+        run_home(tmp_path)
+
+
 def test_other_weights_or_circumstances_are_refused(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Bright, "fingerprint", "c" * 64)
     (copy / "out" / "objects").rename(copy / "out" / "elsewhere")

@@ -66,7 +66,7 @@ def object_name(name: str) -> str:
 
 
 def open_folder(root: Path, plan: Plan, resume: bool = True) -> PlanFolder:
-    """Make a new folder, or reopen that of the same plan.
+    """Make a new folder, or reopen that of the same plan, or of one that has some of its attacks and is the same else.
 
     Raises:
         UsageError: the folder holds something else, another plan (the differing keys are named), or is not to be
@@ -85,6 +85,12 @@ def open_folder(root: Path, plan: Plan, resume: bool = True) -> PlanFolder:
     if not file.exists():
         atomic_write_text(file, dump_plan(plan))
     return PlanFolder(root)
+
+
+def keep_plan(folder: PlanFolder, plan: Plan) -> None:
+    """Write down that the folder is this plan's from now on; only its writer may, see ``only_writer``."""
+    if _stored(folder.root) != plan:
+        atomic_write_text(folder.root / PLAN, dump_plan(plan))
 
 
 def existing_folder(root: Path) -> tuple[PlanFolder, Plan]:
@@ -137,7 +143,8 @@ def _require_same(root: Path, plan: Plan, resume: bool) -> None:
         raise UsageError(f"{root} holds a run already; choose another folder with -o, or continue it with --resume")
     other = _stored(root)
     keys = differing_keys(plan, other)
-    if keys:
+    more_attacks = keys == ["attacks"] and all(attack in plan.attacks for attack in other.attacks)
+    if keys and not more_attacks:  # what is made is kept by what it is made of, so more of it spoils nothing
         first = keys[0]
         there, here = (p.model_dump(mode="json")[first] for p in (other, plan))
         raise UsageError(

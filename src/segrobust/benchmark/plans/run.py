@@ -9,7 +9,7 @@ from segrobust.benchmark.journal import logging_to
 from segrobust.benchmark.plans.bench import Bench, open_data
 from segrobust.benchmark.plans.circumstances import circumstances, require_same_circumstances
 from segrobust.benchmark.plans.engine import Listener, Run, Tally
-from segrobust.benchmark.plans.folder import PlanFolder, only_writer, open_folder, sweep
+from segrobust.benchmark.plans.folder import PlanFolder, keep_plan, only_writer, open_folder, sweep
 from segrobust.benchmark.plans.models import Facts
 from segrobust.benchmark.plans.plan import Plan
 from segrobust.benchmark.plans.pool import executor
@@ -27,7 +27,7 @@ def run_plan(
     resume: bool = True,
     workers: int = 1,
 ) -> dict[str, Any]:
-    """Run a plan into a folder; a folder that holds the same plan is continued.
+    """Run a plan into a folder; one that holds the same plan, or fewer attacks of it, is continued.
 
     Args:
         plan: what to do.
@@ -35,7 +35,7 @@ def run_plan(
         listener: told about progress.
         name: of the plan, for tables.
         command: the command line, for the record.
-        resume: continue a folder that holds this plan; otherwise it is refused.
+        resume: continue a folder that holds this plan or fewer attacks of it; otherwise it is refused.
         workers: processes that compute; the numbers do not depend on it.
 
     Returns:
@@ -54,6 +54,7 @@ def run_plan(
         facts = known
         now = circumstances(plan, data)
         require_same_circumstances(folder.root, store.meta("circumstances"), now)
+        keep_plan(folder, plan)
         store.put_all(
             [
                 ("meta", {"key": key, "value": value})
