@@ -104,6 +104,15 @@ def test_every_generic_recipe_takes_every_objective(name, objective):
         make_recipe(name, objective="token-cosin")
 
 
+@pytest.mark.parametrize("name", ["mi", "dim", "emi"])
+@pytest.mark.parametrize("objective", sorted(GOALS))
+def test_updates_and_views_lower_whatever_objective_there_is(tiny_sam, name, objective):
+    """One recipe each of plain steps, of views and of a neighbourhood, on a real network."""
+    result = attack(tiny_sam, photo(1, (60, 80)), make_recipe(name, steps=5, objective=objective))
+    assert result.loss[-1] < result.loss[0]
+    assert (result.image.pixels != photo(1, (60, 80)).pixels).any()
+
+
 @pytest.mark.parametrize("name", GENERIC)
 def test_the_embedding_is_left(tiny_sam, name):
     """On a real network, from a start near the photo, each goes farther than noise of the same size does."""

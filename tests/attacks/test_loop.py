@@ -1,14 +1,16 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from linear import LinearSegmenter
 
 from segrobust.attacks.budget import Box
-from segrobust.attacks.loop import Trace, descend, gradient_of
+from segrobust.attacks.loop import Trace, check_gradient, descend, gradient_of, iterate
 from segrobust.attacks.objectives import AwayAndToward
 from segrobust.attacks.updates import MomentumSign, State
 from segrobust.attacks.views import RandomSimilarity, ScaleCopies, warp
-from segrobust.errors import GradientError
+from segrobust.errors import GradientError, ZeroGradientError
 from segrobust.types import Budget
 
 EPSILON = Budget.parse("8/255")
@@ -147,6 +149,32 @@ def test_a_zero_gradient_is_an_error_that_says_where():
     source = torch.rand(1, 3, 4, 4)
     with pytest.raises(GradientError, match="step 0: the gradient is zero everywhere"):
         linear_run(torch.zeros(1, 3, 4, 4), source)
+
+
+def test_a_zero_gradient_later_means_that_nothing_is_left_to_gain():
+    """A hinge that the second step reaches: the third and fourth leave the image where it is."""
+
+    class Hinge:
+        def __init__(self):
+            self.asked = 0
+
+        def __call__(self, image):
+            self.asked += 1
+            left = (image - 0.5).clamp(min=0)
+            check_gradient(slope := (left > 0).float(), float(left.sum()), self.asked - 1)
+            return float(left.sum()), slope
+
+    probe, trace, source = Hinge(), Trace(), torch.full((1, 3, 2, 2), 0.51)
+    box = Box.around(source, EPSILON)
+    draw = torch.Generator()
+    final = iterate(probe, source, box, MomentumSign(0.008, 0.0), steps=4, generator=draw, trace=trace)
+    assert torch.allclose(final, torch.full_like(final, 0.51 - 2 * 0.008))
+    assert trace.loss == pytest.approx([12 * 0.01, 12 * 0.002, 0, 0], abs=1e-6)
+
+
+def test_a_zero_gradient_stays_itself_on_the_way_from_a_worker():
+    again = pickle.loads(pickle.dumps(ZeroGradientError("flat", 0.5)))
+    assert (str(again), again.loss) == ("flat", 0.5)
 
 
 def test_a_nan_gradient_is_an_error_that_says_where_and_how_much():

@@ -115,6 +115,26 @@ def test_enhanced_momentum_samples_along_the_last_direction():
         assert torch.allclose(point, first + place * STEP * g / g.abs().mean(), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("update", "asked"),
+    [
+        (Nesterov(STEP, 0.7), 1),
+        (VarianceTuned(STEP, 0.7, neighbours=1, nesterov=True), 2),
+        (FlatMinimum(STEP, 1.0, neighbours=1, beta=0.0), 1),
+        (EnhancedMomentum(STEP, 1.0, samples=2, radius=1.0), 2),
+    ],
+)
+def test_ways_follow_a_ball_as_the_steps_do(update, asked):
+    """Under L2 a way is the same share of the ball as it is of 8/255: half the ball, half as far."""
+    ways = []
+    for radius in (0.02, 0.01):
+        bowl, box = Bowl(), Box.around(SOURCE, Budget.parse(f"l2:{radius}"))
+        iterate(bowl, SOURCE, box, update, steps=2, generator=torch.Generator().manual_seed(3), trace=Trace())
+        ways.append(float((bowl.asked[asked] - SOURCE).norm()))
+    assert ways[0] == pytest.approx(2 * ways[1], rel=0.02)
+    assert ways[0] < 0.1
+
+
 def test_gradient_relevance_mixes_by_likeness_and_slows_where_it_turns():
     bowl = Bowl()
     box = Box.around(SOURCE, Budget.parse("100/255"))

@@ -91,6 +91,10 @@ class Box:
         else:
             image.add_(gradient.sign(), alpha=-size)
 
+    def length(self, size: float) -> float:
+        """What a step of ``size`` is for one value, as a share of the pixel range; L2: if all change alike."""
+        return size if self.centre is None else size / USUAL * self.epsilon
+
     def drift(self, source: Tensor, budget: Budget, unit: Tensor, reach: float = 1.0) -> Tensor:
         """The change that ``unit``, numbers in [-1, 1] of the image's shape, makes of a share of the budget.
 

@@ -10,7 +10,7 @@ from segrobust.attacks.budget import Box
 from segrobust.attacks.seen import Objective, Seen, during, layers_of
 from segrobust.attacks.updates.base import Probe, State, Update
 from segrobust.attacks.views.base import Canvas, View, apply_views, into_input
-from segrobust.errors import GradientError
+from segrobust.errors import GradientError, ZeroGradientError
 from segrobust.models.base import WhiteBox
 
 LOSS_SCALE = 2.0**14
@@ -61,13 +61,22 @@ def iterate(
 
     Returns:
         The last iterate ``(1, 3, H, W)``, inside the box.
+
+    Raises:
+        GradientError: a gradient is not finite, or zero everywhere in the first step. In a later one an image with
+            such a gradient stays as it is: a loss that is as low as it can be is what was asked for.
     """
     image = box.project_(start.detach().clone())
     state = State(box, steps, generator=generator)
     for step in range(steps):
         state.step = step
         with torch.no_grad():
-            loss = update(image, probe, state)
+            try:
+                loss = update(image, probe, state)
+            except ZeroGradientError as flat:
+                if step == 0:
+                    raise
+                loss = flat.loss  # all of it is reached, or all that these views ask: the next ones may ask more
             box.project_(image)
         trace.loss.append(loss)
         if progress is not None:
@@ -110,7 +119,7 @@ def descend(
         The last iterate ``(1, 3, H, W)`` and the trace.
 
     Raises:
-        GradientError: a gradient is not finite, or zero everywhere.
+        GradientError: a gradient is not finite, or zero everywhere in the first step, see :func:`iterate`.
     """
     trace = Trace()
     probe = Views(segmenter, objective, pixel_views, input_views, generator, trace, box, encoder_batch)
@@ -213,7 +222,8 @@ def check_gradient(gradient: Tensor, loss: float, step: int) -> None:
             "use float32, or report the photo"
         )
     if size == 0:
-        raise GradientError(
+        raise ZeroGradientError(
             f"step {step}: the gradient is zero everywhere (loss {loss:.6g}); the embedding does not depend on the "
-            "photo, or the start is the photo itself (use a random start)"
+            "photo, or the start is the photo itself (use a random start)",
+            loss,
         )

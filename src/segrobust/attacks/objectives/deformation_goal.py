@@ -35,6 +35,9 @@ class TowardADeformation(InnerGoal):
     - ``paper``: L_F is differentiated through f(I^) to the control points: for each epoch ``proxy`` gradients of the
       short attack and one of the flow, 5 x 40 = 200 beside the 40 of the second stage.
 
+    In both, L_D and L_C are the code's. The paper has SSIM for L_D, and total variation and variance for L_C, whose
+    weights are not known to us.
+
     Our reading where the source says nothing: cells are put together in turn from the four warped photos, shares of a
     warped pattern of cells that add up to 1; ``fidelity`` is 1.
 

@@ -155,7 +155,8 @@ def gradient_robust(
 ) -> Recipe:
     """UMI-GRAT's gradient-robust loss: away from the embedding, with noise on inner layers. No universal start.
 
-    Source: Xia et al., NeurIPS 2024 (arXiv 2410.20197). Its two versions, ``code`` and ``paper``, differ.
+    Source: Xia et al., NeurIPS 2024 (arXiv 2410.20197). Its two versions, ``code`` and ``paper``, differ. The paper's
+    f_m is the embedding or a layer; here it is the last of ``blocks``.
     Defaults: the authors' code, 10 steps in epsilon 10/255, momentum 0.5. There a step is the gradient over its mean
     size, clipped to between a quarter and all of alpha; here its sign. Their start is a universal perturbation and one
     step that brings the photo's mean embedding to that of many photos; ``start``, which all recipes have, takes the
@@ -181,7 +182,8 @@ def uad(
     """UAD: towards the inner features of a deformed photo, away from the photo's own.
 
     Source: Lu et al., CVPR 2024 (arXiv 2404.02585). The two versions, ``code`` and ``paper``, differ, see
-    ``objectives.deformation_goal``: in the code the deformation does not see the encoder.
+    ``objectives.deformation_goal``: in the code the deformation does not see the encoder. The distance from the photo
+    and the terms of the flow are the code's in both.
     Defaults: the authors' code; ``paper`` makes 200 gradients for the deformation beside the 40 of the attack.
     """
     goal = TowardADeformation(

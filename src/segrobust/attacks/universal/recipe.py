@@ -148,7 +148,7 @@ def darksam_code(
 
     The photos are not normalised, neither clean nor perturbed; the step is up ``loss * gradient`` of a loss written to
     be lowered; the terms of frequencies are sums beside means over masks at the photo's size; each prompt has a
-    foreground of its own; one pass, a photo for a step.
+    foreground of its own; one pass. Not as there: a step takes all ten points of a photo, theirs takes one of them.
 
     Args:
         name: as in tables.

@@ -1,8 +1,9 @@
 """Updates that look around: gradients from points near the image, so that the step does not fit one model alone.
 
-All of them end in ``MomentumSign``'s step. Radii are shares of epsilon, so they follow the budget. Momenta are divided
-by the gradient's L1 norm as in the papers; where a formula needs its size, the mean of its absolute values is taken, as
-in the authors' code, or a step along it would be nothing on a large photo.
+All of them end in ``MomentumSign``'s step. Radii are shares of epsilon and ways are steps as ``Box.length`` has them,
+so they follow the budget. Momenta are divided by the gradient's L1 norm as in the papers; where a formula needs its
+size, the mean of its absolute values is taken, as in the authors' code, or a step along it would be nothing on a large
+photo.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ def ahead(update: MomentumSign, image: Tensor, state: State) -> Tensor:
     """The image moved along its momentum; velocities are divided by a sum, so by their number to be of size one."""
     if state.velocity is None:
         return image
-    return image.sub(state.velocity, alpha=update.step * update.momentum * image.numel())
+    return image.sub(state.velocity, alpha=state.box.length(update.step) * update.momentum * image.numel())
 
 
 def uniform_around(image: Tensor, radius: float, generator: torch.Generator) -> Tensor:
@@ -130,7 +131,7 @@ class FlatMinimum(MomentumSign):
             near = uniform_around(image, self.beta * state.box.epsilon, state.generator)
             loss, gradient = probe(near)
             total.add_(gradient, alpha=1 - self.delta)
-            _, further = probe(near.add_(gradient, alpha=self.step / float(gradient.abs().mean())))
+            _, further = probe(near.add_(gradient, alpha=state.box.length(self.step) / float(gradient.abs().mean())))
             total.add_(further, alpha=self.delta)
             losses += loss
         self.move(image, total.div_(self.neighbours), state)
@@ -169,7 +170,7 @@ class EnhancedMomentum(MomentumSign):
         places = [0.0] if memory.value is None else torch.linspace(-self.radius, self.radius, self.samples).tolist()
         total, losses = torch.zeros_like(image), 0.0
         for place in places:
-            shift = 0.0 if memory.value is None else memory.value * (place * self.step)
+            shift = 0.0 if memory.value is None else memory.value * (place * state.box.length(self.step))
             loss, gradient = probe(image + shift)
             total.add_(gradient)
             losses += loss
