@@ -50,7 +50,7 @@ def add_commands(app: typer.Typer, finish: Finish, epilog: str) -> None:
         limit: LIMIT = None,
         out: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder. [runs/PLAN]")] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be done.")] = False,
-        resume: Annotated[bool, typer.Option(help="Continue a folder of this plan or of fewer of its attacks.")] = True,
+        resume: Annotated[bool, typer.Option(help="Continue a folder of this plan, or of less of it.")] = True,
         workers: Annotated[int, typer.Option(help="Processes that compute; numbers do not depend on it.")] = 1,
         fail_under: Annotated[
             list[str] | None,

@@ -60,8 +60,8 @@ WRONG = [
         "plan.yaml:11: space: space 'paper' begins behind 'jpeg-q75', which is to be adapted to; use 'strict'",
     ),
     (
-        GOOD + "prompts_from: nano-vit\n",
-        "plan.yaml:11: prompts_from: prompts_from must be one of the surrogates (nano)",
+        GOOD + "prompts_from: nano-hiera\n",
+        "plan.yaml:11: prompts_from: prompts_from must be one of the surrogates and targets (nano, nano-vit)",
     ),
     (GOOD + "load:\n  sam: {}\n", "plan.yaml:12: load.sam: load names 'sam', which is not a surrogate or target"),
     (GOOD + "load:\n  nano:\n    dtyp: float16\n", "plan.yaml:13: unknown key 'load.nano.dtyp'; did you mean 'dtype'?"),

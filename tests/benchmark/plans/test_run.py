@@ -173,10 +173,11 @@ def test_another_plan_on_the_same_folder_is_refused_with_the_keys(copy: Path) ->
         run_home(copy, out="photos")
 
 
-def test_more_attacks_continue_a_folder_and_end_as_if_they_had_been_there_from_the_start(
-    patched: None, tmp_path: Path
+@pytest.mark.parametrize("left_out", ["  - {attack: rga, steps: 3}\n", ", dark"])
+def test_a_plan_with_more_continues_a_folder_and_ends_as_if_it_had_been_there_from_the_start(
+    patched: None, tmp_path: Path, left_out: str
 ) -> None:
-    fewer = PLAN.replace("  - {attack: rga, steps: 3}\n", "")
+    fewer = PLAN.replace(left_out, "")
     make_home(tmp_path, 2, fewer)
     before = run_home(tmp_path)
     (tmp_path / "plan.yaml").write_text(PLAN)
@@ -185,7 +186,31 @@ def test_more_attacks_continue_a_folder_and_end_as_if_they_had_been_there_from_t
     assert outcome(tmp_path / "out") == outcome(tmp_path / "whole")
     assert len(before) + len(added) == len(whole)
     (tmp_path / "plan.yaml").write_text(fewer)
-    with pytest.raises(UsageError, match="holds another run"):  # fewer would leave rows that no plan names
+    with pytest.raises(UsageError, match="holds another run"):  # less would leave rows that no plan names
+        run_home(tmp_path)
+
+
+def test_prompts_may_come_from_a_target(patched: None, tmp_path: Path) -> None:
+    """From what it finds, and not from what the surrogate does; one that finds nothing is refused."""
+    make_home(tmp_path, 1, PLAN + "prompts_from: dark\n")
+    run_home(tmp_path)
+    (prompts,) = (tmp_path / "out" / "prompts").rglob("*.json")
+    manifest = json.loads(prompts.read_text())
+    make_home(tmp_path / "other", 1)
+    run_home(tmp_path / "other")
+    (before,) = (tmp_path / "other" / "out" / "prompts").rglob("*.json")
+    assert manifest["prompts_from"] == "dark"
+    assert manifest["references"]["clean"] != json.loads(before.read_text())["references"]["clean"]
+    assert manifest["references"]["annotation"] == json.loads(before.read_text())["references"]["annotation"]
+
+
+def test_prompts_come_from_a_model_that_segments_everything(
+    patched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, "dark", lambda: OneAnswer(points=False))
+    plan = PLAN.replace("  - everything\n", "").replace("[bright, dark]", "[dark]")
+    make_home(tmp_path, 1, plan + "prompts_from: dark\n")
+    with pytest.raises(CapabilityError, match="'dark' cannot segment everything: let prompts_from name one"):
         run_home(tmp_path)
 
 

@@ -99,10 +99,10 @@ def count_calls(plan: Plan, data: Mapping[str, Dataset]) -> Estimate:
                 passes[shot.surrogate] += recipe.steps
             else:
                 gradients[shot.surrogate] += _views(recipe) * _draws(shot.adaptive) * _at_once(shot.surrogate)
-    for surrogate in plan.surrogates:
-        needs = any("masks" in shot.variant.make().needs for shot in attacks)
-        asked = plan.protocol("clean") is not None and surrogate == plan.prompt_source
-        whole[surrogate] += int(needs or asked)
+    needs = any("masks" in shot.variant.make().needs for shot in attacks)
+    for name in plan.models:
+        asked = plan.protocol("clean") is not None and name == plan.prompt_source
+        whole[name] += int(asked or (needs and name in plan.surrogates))
     prompted = any(entry.protocol != "everything" for entry in plan.protocols)
     scores = 0
     for entry in plan.defences:

@@ -23,6 +23,8 @@ from segrobust.types import Image, Pixels
 
 PLAN = "plan.yaml"
 LOCK = ".lock"
+GROWING = ("attacks", "targets")
+"""Settings that a plan may have more of than the folder that it continues."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def object_name(name: str) -> str:
 
 
 def open_folder(root: Path, plan: Plan, resume: bool = True) -> PlanFolder:
-    """Make a new folder, or reopen that of the same plan, or of one that has some of its attacks and is the same else.
+    """Make a new folder, or reopen that of the same plan, or of one that has fewer attacks or targets.
 
     Raises:
         UsageError: the folder holds something else, another plan (the differing keys are named), or is not to be
@@ -143,8 +145,8 @@ def _require_same(root: Path, plan: Plan, resume: bool) -> None:
         raise UsageError(f"{root} holds a run already; choose another folder with -o, or continue it with --resume")
     other = _stored(root)
     keys = differing_keys(plan, other)
-    more_attacks = keys == ["attacks"] and all(attack in plan.attacks for attack in other.attacks)
-    if keys and not more_attacks:  # what is made is kept by what it is made of, so more of it spoils nothing
+    # What is made is kept by what it is made of, and what is scored by who answers: more of either spoils nothing.
+    if any(key not in GROWING or not all(one in getattr(plan, key) for one in getattr(other, key)) for key in keys):
         first = keys[0]
         there, here = (p.model_dump(mode="json")[first] for p in (other, plan))
         raise UsageError(

@@ -36,6 +36,8 @@ def check_model(plan: Plan, name: str, model: Segmenter) -> Facts:
         white = require_white_box(model)
         if plan.loading(name)["max_memory"] is not None:
             white.views_at_a_time(1)  # a limit that nothing fits into is told now
+    if name == plan.prompt_source and plan.protocol("clean") and not model.capabilities.everything:
+        raise CapabilityError(f"model {name!r} cannot segment everything: let prompts_from name one that can")
     if name in plan.targets:
         if isinstance(model, Ensemble):
             raise CapabilityError(f"the ensemble {name!r} is attacked, not scored: name its members as targets")

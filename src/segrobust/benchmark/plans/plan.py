@@ -34,8 +34,8 @@ class Plan(Part):
         data: see ``DataSource``.
         protocols: see ``ProtocolEntry``; each at most once.
         defences: see ``DefenceEntry``; ``none`` is always there.
-        prompts_from: the surrogate whose masks on the original photo the prompts of protocol *clean* ask for
-            (None: the first). All targets answer the same prompts.
+        prompts_from: the model whose masks on the original photo the prompts of protocol *clean* ask for, a surrogate
+            or a target (None: the first surrogate). All targets answer the same prompts.
         space: where the perturbation lives: ``strict`` (the original pixels) or ``paper`` (the model's resolution).
         seed: of every random number.
         device: see ``models.load``.
@@ -108,9 +108,9 @@ class Plan(Part):
     def _together(self) -> Self:
         from segrobust.benchmark.plans.variants import variants
 
-        if self.prompt_source not in self.surrogates:
-            known = ", ".join(self.surrogates)
-            message = f"prompts_from must be one of the surrogates ({known}), got {self.prompts_from!r}"
+        if self.prompt_source not in self.models:
+            known = ", ".join(self.models)
+            message = f"prompts_from must be one of the surrogates and targets ({known}), got {self.prompts_from!r}"
             raise PlaceError(message, "prompts_from")
         if self.space == "paper" and self.adaptive_defences:
             first = self.adaptive_defences[0]
@@ -127,7 +127,7 @@ class Plan(Part):
 
     @property
     def prompt_source(self) -> str:
-        """The surrogate that the prompts of protocol *clean* come from."""
+        """The model that the prompts of protocol *clean* come from."""
         return self.prompts_from or self.surrogates[0]
 
     @property

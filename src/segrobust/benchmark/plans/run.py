@@ -27,7 +27,7 @@ def run_plan(
     resume: bool = True,
     workers: int = 1,
 ) -> dict[str, Any]:
-    """Run a plan into a folder; one that holds the same plan, or fewer attacks of it, is continued.
+    """Run a plan into a folder; one that holds the same plan, or less of it, is continued.
 
     Args:
         plan: what to do.
@@ -35,7 +35,7 @@ def run_plan(
         listener: told about progress.
         name: of the plan, for tables.
         command: the command line, for the record.
-        resume: continue a folder that holds this plan or fewer attacks of it; otherwise it is refused.
+        resume: continue a folder that holds this plan, or one with fewer attacks or targets; otherwise it is refused.
         workers: processes that compute; the numbers do not depend on it.
 
     Returns:
