@@ -106,7 +106,7 @@ def measured_table() -> str:
 
 def _measured(table: dict[str, Any]) -> str:
     targets = table["targets"]
-    header = ["attack", "changed", "gradients", *(f"{t} †" if t in table["white_box"] else t for t in targets)]
+    header = ["attack", "changed", "gradients", *(f"{t} †" if t == table["made_on"] else t for t in targets)]
     rows = sorted(table["rows"], key=lambda row: [row["miou"][target][0] for target in targets])
     notes = {note: str(number) for number, note in enumerate(dict.fromkeys(r["note"] for r in rows if r["note"]), 1)}
     cells = [
@@ -126,7 +126,7 @@ def _measured(table: dict[str, Any]) -> str:
         + " ".join(f"({number}) {note}." for note, number in notes.items())
         + " ".join(f" Left out: `{name}`, {reason}." for name, reason in table["left_out"].items())
     )
-    title = f"**{table['budget'].capitalize()}**"
+    title = f"**{table['budget'].capitalize()}, made on {table['made_on']}**"
     return "\n\n".join([title, markdown_table(header, cells, left=2), about.strip(), f"```\n{table['command']}\n```"])
 
 
