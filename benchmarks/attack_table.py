@@ -81,7 +81,7 @@ KINDS = (
         ("nano-robust", "nano"),
         "every recipe, at 120 gradients, made on a model that was trained against attacks within 4/255, so\n"
         "# RGA is made there too. Beside attacks-120-gradients.yaml it answers docs/research/robust-targets.md.",
-        ({"attack": "rga", "label": "rga within 4/255", "epsilons": ["4/255"]},),
+        ({"attack": "rga", "epsilons": ["4/255"]},),
     ),
 )
 

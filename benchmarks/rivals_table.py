@@ -7,6 +7,7 @@ import numpy as np
 from benchmarks.plan_tables import interval, plan_section
 
 from segrobust.evaluation.statistics import Estimate, Sums, estimate, quotient
+from segrobust.models.ensemble_names import members_of
 from segrobust.report.tables import markdown_table
 
 Cell = dict[str, Any]
@@ -18,37 +19,45 @@ HEADER = (
 
 
 def rivals_text(results: dict[str, Any]) -> str:
-    """The table of plans/falsify.yaml, and what it is of.
+    """The table of plans/falsify.yaml or plans/ensembles.yaml, and what it is of.
 
     Args:
-        results: its ``results.json``, without failures: one surrogate, which is a target too, and protocol clean.
+        results: its ``results.json``, without failures: of protocol clean, the first surrogate a target too.
     """
-    seed = results["facts"]["seed"]
-    cells = {(cell["attack"], cell["target"]): cell for cell in results["cells"]}
-    (made_on,) = results["facts"]["surrogates"]
-    others = [target for target in results["facts"]["targets"] if target != made_on]
-    base = scores([cells[BASE, made_on]]), losses(cells, BASE, others)
+    seed, surrogates = results["facts"]["seed"], results["facts"]["surrogates"]
+    looked_into = {name for surrogate in surrogates for name in (surrogate, *members_of(surrogate))}
+    others = [target for target in results["facts"]["targets"] if target not in looked_into]
+    white_box = surrogates[0]
+    cells = {(cell["attack"], cell["surrogate"] or "", cell["target"]): cell for cell in results["cells"]}
+    base = scores([cells[BASE, white_box, white_box]]), losses(cells, (BASE, white_box), others)
     rows = []
-    for attack in dict.fromkeys(name for name, _ in cells if name != "clean"):
-        cell = cells[attack, made_on]
-        white, lost = scores([cell]), losses(cells, attack, others)
-        itself = attack == BASE
+    order = ["", *surrogates]
+    made = dict.fromkeys((attack, made_on) for attack, made_on, _ in cells if attack != "clean")
+    for attack, made_on in sorted(made, key=lambda pair: order.index(pair[1])):
+        cell = cells[attack, made_on, white_box]
+        white, lost = scores([cell]), losses(cells, (attack, made_on), others)
+        itself = (attack, made_on) == (BASE, white_box)
         rows.append([
             attack,
-            f"{cell['cost']['encoder_backward'] / cell['photos']:.0f}" if cell["surrogate"] else "0",
+            *([made_on or "–"] if len(surrogates) > 1 else []),
+            f"{cell['cost']['encoder_backward'] / cell['photos']:.0f}" if made_on else "0",
             _text(estimate(white, seed=seed)),
             "1" if itself else _text(quotient(white, base[0], seed=seed), 2),
             interval({key: 100 * share for key, share in cell["boxes"]["asr50"].items()}, 1),
             _text(estimate(lost, seed=seed)),
             "1" if itself else _text(quotient(lost, base[1], seed=seed), 2),
         ])  # fmt: skip
-    photos = cells[BASE, made_on]["photos"]
+    first = cells[BASE, white_box, white_box]
+    header = list(HEADER)
+    if len(surrogates) > 1:
+        header[1:3] = ["made on", "gradients", f"{white_box}: mIoU ↑"]
+    origin = "Made" if len(surrogates) == 1 else "RGA's is that made"
     about = (
-        f"{photos} photos, {cells[BASE, made_on]['epsilon']} held by the saved file, reference: each model's own "
-        f"answers on the original. Made on {made_on}; other models: {', '.join(others)}, the mean of what they lose. "
-        "In brackets 95 % intervals over photos, of quotients paired by photo."
+        f"{first['photos']} photos, {first['epsilon']} held by the saved file, reference: each model's own answers on "
+        f"the original. {origin} on {white_box}; other models: {', '.join(others)}, the mean of what they lose. In "
+        "brackets 95 % intervals over photos, of quotients paired by photo."
     )
-    return f"{markdown_table(list(HEADER), rows)}\n\n{about}"
+    return f"{markdown_table(header, rows)}\n\n{about}"
 
 
 def falsify_section(results: dict[str, Any], command: str) -> str:
@@ -66,10 +75,10 @@ def scores(cells: Sequence[Cell]) -> Sums:
     return Sums(tuple(images), means * counts, counts)
 
 
-def losses(cells: dict[tuple[str, str], Cell], attack: str, targets: Sequence[str]) -> Sums:
-    """What targets lose on the way from the original to an attack, the mean over the targets."""
-    before = scores([cells["clean", target] for target in targets])
-    after = scores([cells[attack, target] for target in targets])
+def losses(cells: dict[tuple[str, str, str], Cell], attack: tuple[str, str], targets: Sequence[str]) -> Sums:
+    """What targets lose on the way from the original to an attack made on a model, the mean over the targets."""
+    before = scores([cells["clean", "", target] for target in targets])
+    after = scores([cells[*attack, target] for target in targets])
     return Sums(before.images, before.sums - after.sums, before.counts)
 
 

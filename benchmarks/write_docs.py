@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import write_attacks, write_models
+from benchmarks import robust_table, write_attacks, write_models
 from benchmarks.boundary_table import boundaries_section
 from benchmarks.markers import fill
 from benchmarks.plan_tables import command_of, plan_section
@@ -31,7 +31,7 @@ from segrobust.report.tables import markdown_table, results_text
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "chelsea.png"
 PLANS = ("paper-white-box", "paper-ablation", "paper-transfer", "datasets", "defences")
-RESEARCH = {"robust": "robust-targets", "overlap": "overlap", "falsify-ideas": "falsify"}
+RESEARCH = {"overlap": "overlap", "falsify-ideas": "falsify"}
 """Plans of research questions, and the pages under docs/research that their tables stand on."""
 
 
@@ -88,6 +88,7 @@ def main() -> None:
         *(("docs/benchmarks.md", plan, plan_text) for plan in PLANS),
         *((f"docs/research/{page}.md", plan, plan_text) for plan, page in RESEARCH.items()),
         ("docs/research/falsify.md", "falsify", partial(plan_text, section=falsify_section)),
+        ("docs/research/falsify.md", "ensembles", partial(plan_text, section=falsify_section)),
         ("README.md", "falsify", partial(plan_text, section=lambda results, command: rivals_text(results))),
         ("docs/research/boundaries.md", "boundaries", partial(plan_text, section=boundaries_section)),
     ):
@@ -95,6 +96,8 @@ def main() -> None:
             replace(ROOT / document, name, make(args.runs / name))
         else:
             print(f"{document}: left as it is, there is no {args.runs / name}")
+    if all((args.runs / plan / "results.json").exists() for plan in robust_table.PLANS):
+        replace(ROOT / "docs/research/robust-targets.md", "robust", robust_table.robust_section(args.runs))
     if (args.runs / "demo/panels" / PICTURE).exists():
         shutil.copy(args.runs / "demo/panels" / PICTURE, ROOT / "docs/images/panel.png")
     files = [args.runs / name for name in ("gradient_cost.txt", "guide.txt")]

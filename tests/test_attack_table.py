@@ -15,6 +15,7 @@ from segrobust.benchmark.plans.reading import parse_plan
 from segrobust.benchmark.plans.variants import Variant, variants
 
 STEPS, GRADIENTS = BUDGETS = ("40 steps", "120 gradients")
+PLANS = ("attacks-40-steps", "attacks-120-gradients", "robust")
 
 
 @pytest.fixture
@@ -35,15 +36,21 @@ def cost(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return import_module("benchmarks.recipe_cost")
 
 
-def shipped(maker: ModuleType, budget: str) -> dict[str, Variant]:
-    """The attacks of a plan that ships, by recipe."""
-    plan, _ = parse_plan(maker.plan_file(budget).read_text("utf-8"), budget)
-    return {variant.recipe: variant for variant in variants(plan) if not variant.control}
+def kind_of(maker: ModuleType, plan: str) -> Any:
+    """The table of a plan."""
+    (found,) = (kind for kind in maker.KINDS if kind.plan == plan)
+    return found
 
 
-@pytest.mark.parametrize("budget", BUDGETS)
-def test_the_plans_name_every_recipe_but_those_with_a_reason(maker: ModuleType, rules: ModuleType, budget: str) -> None:
-    found = shipped(maker, budget)
+def shipped(maker: ModuleType, name: str) -> dict[str, Variant]:
+    """The attacks of a plan that ships, by recipe, without what is in no table."""
+    plan, _ = parse_plan(kind_of(maker, name).file.read_text("utf-8"), name)
+    return {variant.recipe: variant for variant in variants(plan) if not variant.control and ", " in variant.label}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_plans_name_every_recipe_but_those_with_a_reason(maker: ModuleType, rules: ModuleType, plan: str) -> None:
+    found, budget = shipped(maker, plan), kind_of(maker, plan).budget
     assert set(found) | set(rules.LEFT_OUT[budget]) == set(rules.attacks()), "python -m benchmarks.attack_table plans"
     assert set(rules.attacks()) == set(RECIPES) - {"noise", "sign-noise"}
     for name, variant in found.items():
@@ -62,7 +69,7 @@ def test_exceptions_are_of_recipes_that_there_are(rules: ModuleType) -> None:
 
 
 def test_forty_steps_are_forty_with_the_authors_numbers(maker: ModuleType, rules: ModuleType) -> None:
-    for name, variant in shipped(maker, STEPS).items():
+    for name, variant in shipped(maker, "attacks-40-steps").items():
         takes = "steps" in inspect.signature(RECIPES[name]).parameters
         assert variant.parameters == {**({"steps": 40} if takes else {}), **rules.CHEAPER.get(name, {})}
         assert variant.make().steps == (40 if takes else 1)  # FGSM
@@ -76,7 +83,7 @@ ALL = [name for name in RECIPES if name not in ("noise", "sign-noise", "universa
 def test_no_more_than_120_gradients_are_spent_and_no_fewer_than_can_be(
     maker: ModuleType, rules: ModuleType, name: str
 ) -> None:
-    variant = shipped(maker, GRADIENTS)[name]
+    variant = shipped(maker, "attacks-120-gradients")[name]
     spent = rules.gradients(variant.make())
     assert spent <= 120
     if name == "rga":
@@ -88,10 +95,20 @@ def test_no_more_than_120_gradients_are_spent_and_no_fewer_than_can_be(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("budget", BUDGETS)
-def test_the_plans_are_what_would_be_written_now(maker: ModuleType, budget: str) -> None:
-    text = maker.plan_file(budget).read_text("utf-8")
-    assert text == maker.plan_text(budget), "stale: python -m benchmarks.attack_table plans"
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_plans_are_what_would_be_written_now(maker: ModuleType, plan: str) -> None:
+    text = kind_of(maker, plan).file.read_text("utf-8")
+    assert text == maker.plan_text(kind_of(maker, plan)), "stale: python -m benchmarks.attack_table plans"
+
+
+def test_the_plan_on_a_robust_model_asks_the_same_prompts_as_the_others(maker: ModuleType) -> None:
+    plan, _ = parse_plan(kind_of(maker, "robust").file.read_text("utf-8"), "robust")
+    other, _ = parse_plan(kind_of(maker, "attacks-120-gradients").file.read_text("utf-8"), "attacks-120-gradients")
+    assert (plan.surrogates, plan.targets) == (("nano-robust",), ("nano-robust", "nano"))
+    assert (plan.prompt_source, plan.protocols, plan.seed) == (other.prompt_source, other.protocols, other.seed)
+    assert shipped(maker, "robust").keys() == shipped(maker, "attacks-120-gradients").keys()
+    half = [variant.label for variant in variants(plan) if variant.epsilon == "4/255" and not variant.control]
+    assert half == ["rga[eps=4/255]"]
 
 
 def test_few_steps_can_still_reach_the_border(rules: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,21 +128,31 @@ def test_a_step_that_costs_more_than_the_budget_must_be_made_cheaper(
         rules.parameters("vmi", GRADIENTS)
 
 
-def results(maker: ModuleType, rules: ModuleType, names: list[str], budget: str) -> dict[str, Any]:
+def results(
+    maker: ModuleType, rules: ModuleType, names: list[str], budget: str, made_on: str = "nano"
+) -> dict[str, Any]:
     """What ``results.json`` of a run of the plan would hold, of two photos."""
 
     def cell(attack: str, recipe: str, target: str, spent: int, score: float) -> dict[str, Any]:
+        surrogate = None if recipe in ("clean", "noise", "sign-noise") else made_on
         made = {} if recipe == "clean" else {"cost": {"encoder_forward": 2 * spent, "encoder_backward": 2 * spent}}
         interval = {"value": score, "low": score - 0.1, "high": score + 0.1}
-        shared = {"attack": attack, "recipe": recipe, "target": target, "photos": 2, "parameters": {"steps": 40}}
+        shared = {
+            "attack": attack,
+            "recipe": recipe,
+            "target": target,
+            "photos": 2,
+            "parameters": {"steps": 40},
+            "surrogate": surrogate,
+        }
         return {**shared, **made, "all": {"miou": interval}}
 
     cells = []
-    for target in maker.TARGETS:
+    for target in maker.EMBEDDED:
         cells += [cell(name, name, target, 0, 0.9) for name in ("clean", "noise", "sign-noise")]
         cells += [cell(rules.label(name, budget), name, target, 40, 0.5 + 0.001 * i) for i, name in enumerate(names)]
     facts = {
-        "command": "run it", "seed": 0, "surrogates": ["nano"], "targets": list(maker.TARGETS), "models": {},
+        "command": "run it", "seed": 0, "surrogates": [made_on], "targets": list(maker.EMBEDDED), "models": {},
         "datasets": {"photos": {"terms": "free"}}, "versions": {},
         "protocol": {"masks": 10, "points": 5, "boxes": 3},
     }  # fmt: skip
@@ -138,15 +165,17 @@ def names_of(rules: ModuleType, budget: str) -> list[str]:
 
 def test_a_table_has_a_row_of_every_recipe_and_of_the_controls(maker: ModuleType, rules: ModuleType) -> None:
     runs = [results(maker, rules, names_of(rules, budget), budget) for budget in BUDGETS]
-    first, second = maker.tables(runs)
+    robust = results(maker, rules, names_of(rules, GRADIENTS), GRADIENTS, "nano-robust")
+    first, second, third = maker.tables([*runs, robust])
     assert (first["budget"], second["budget"]) == BUDGETS
+    assert (third["budget"], third["made_on"]) == (GRADIENTS, "nano-robust")
     assert [row["attack"] for row in second["rows"]] == [*names_of(rules, GRADIENTS), "clean", "noise", "sign-noise"]
     row = first["rows"][0]
     assert row["gradients"] == 40
     assert row["changed"] == {"steps": 40}
     assert row["miou"]["nano-hiera"] == pytest.approx([0.5, 0.4, 0.6])
     assert first["left_out"] == rules.LEFT_OUT[STEPS]
-    assert first["white_box"] == ["nano"]
+    assert first["made_on"] == "nano"
 
 
 def test_a_recipe_without_a_row_is_refused(
@@ -176,7 +205,7 @@ def test_failures_and_runs_of_something_else_are_refused(maker: ModuleType, rule
     with pytest.raises(SystemExit, match="has failures"):
         maker.tables([{**run, "failures": [{}]}])
     with pytest.raises(SystemExit, match="at one of the budgets"):
-        maker.tables([{**run, "cells": [{"attack": "rga"}]}])
+        maker.tables([{**run, "cells": [{"attack": "rga", "surrogate": "nano"}]}])
 
 
 def test_what_is_stored_has_every_recipe(maker: ModuleType, rules: ModuleType) -> None:
@@ -199,9 +228,9 @@ def test_the_tables_are_written_from_the_command_line(
     writer = import_module("benchmarks.write_attacks")
     monkeypatch.setattr(writer, "MEASURED", tmp_path / "attacks.json")
     lines = writer.measured_table().splitlines()
-    assert lines[0] == "**40 steps**"
+    assert lines[0] == "**40 steps, made on nano**"
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
-        "attack", "changed", "gradients", "nano †", "nano-hiera", "nano-robust"
+        "attack", "changed", "gradients", "nano †", "nano-hiera", "nano-vit", "nano-conv", "nano-robust"
     ]  # fmt: skip
     assert lines[4].startswith("| `rga` ")
     assert "0.500 [0.400, 0.600]" in lines[4]

@@ -46,6 +46,31 @@ def test_quotients_are_those_of_the_means(table: ModuleType, results: dict[str, 
     assert rows["noise"][4] == "0.000 [0.000, 0.000]"
 
 
+def test_ensembles_have_rows_of_their_own_and_only_strangers_count(table: ModuleType) -> None:
+    """The second member of the ensemble is looked into as well, so ``conv`` alone is another model."""
+    scores = {
+        ("clean", None): (1.0, 1.0, 1.0),
+        ("rga", "nano"): (0.5, 0.9, 0.8),
+        ("rga", "nano+vit@alternate"): (0.6, 0.4, 0.5),
+    }
+    rows = [
+        row(attack, [iou] * 4, image, target=target, protocol="clean", surrogate=made_on)
+        for (attack, made_on), ious in scores.items()
+        for target, iou in zip(("nano", "vit", "conv"), ious, strict=True)
+        for image in "abc"
+    ]
+    found = aggregate(rows, FACTS)
+    found["facts"] |= {
+        "surrogates": ["nano", "nano+vit@alternate"], "targets": ["nano", "vit", "conv"], "seed": 0
+    }  # fmt: skip
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in table.rivals_text(found).splitlines()]
+    assert lines[0][1:4] == ["made on", "gradients", "nano: mIoU ↑"]
+    assert lines[2][:2] + lines[2][4:5] + lines[2][-1:] == ["rga", "nano", "1", "1"]
+    assert lines[3][:2] == ["rga", "nano+vit@alternate"]
+    assert lines[3][4] == "1.20 [1.20, 1.20]"
+    assert lines[3][-2:] == ["0.500 [0.500, 0.500]", "2.50 [2.50, 2.50]"]
+
+
 def test_cells_of_other_photos_are_not_compared(table: ModuleType, results: dict[str, Any]) -> None:
     for cell in results["cells"]:
         if (cell["attack"], cell["target"]) == ("ours", "conv"):
