@@ -64,7 +64,7 @@ def add_command(app: typer.Typer, finish: Finish, epilog: str) -> None:
         band: Annotated[
             int | None, typer.Option(help="Spend the budget within so many pixels of boundaries. [everywhere]", min=1)
         ] = None,
-        steps: Annotated[int | None, typer.Option(help="Gradient steps. [40]")] = None,
+        steps: Annotated[int | None, typer.Option(help="Gradient steps. [the recipe's, 40 for RGA]")] = None,
         parameters: Annotated[
             list[str] | None,
             typer.Option("--set", help="Change a parameter of the recipes, e.g. --set weight=0.5; repeatable."),

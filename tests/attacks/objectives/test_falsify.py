@@ -7,7 +7,7 @@ from linear import LinearSegmenter
 
 from segrobust.attacks.objectives.falsify import Falsify, LeaveTokens, WrongAnswers, soft_iou
 from segrobust.attacks.objectives.questions import OnMasks
-from segrobust.attacks.recipes import attack
+from segrobust.attacks.recipes import attack, make_recipe
 from segrobust.attacks.scene import Scene
 from segrobust.attacks.seen import Seen
 from segrobust.errors import UsageError
@@ -166,3 +166,8 @@ def test_what_it_needs_is_said():
 def test_a_goal_of_nothing_is_refused(some, weight):
     with pytest.raises(UsageError, match="answers or features must count"):
         Falsify(some=some, weight=weight)
+
+
+def test_no_copies_are_refused():
+    with pytest.raises(UsageError, match="falsify: copies must be at least 1, got 0"):
+        make_recipe("falsify", copies=0)

@@ -49,6 +49,8 @@ def falsify(
     Raises:
         UsageError: a value outside its range.
     """
+    if copies < 1:
+        raise UsageError(f"{name}: copies must be at least 1, got {copies}")
     goal = Falsify(OnMasks(points=2, boxes=True, most=40), prompts, weight, whole_numbers(blocks, "blocks"))
     try:
         return Recipe(
