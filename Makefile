@@ -82,7 +82,7 @@ WRITING += benchmarks/stand_in.py benchmarks/markers.py
 MEASURING := $(filter-out $(WRITING) benchmarks/__%,$(wildcard benchmarks/*.py))
 
 bench: $(STAMP)
-	@set -e; for script in $(MEASURING); do echo "== $$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in $(MEASURING); do echo "== $$script"; $(BIN)/python -m "benchmarks.$$(basename $$script .py)"; done
 
 # Tables in docs and README are generated from stored runs, never written by hand.
 ifneq ($(wildcard benchmarks/write_docs.py),)

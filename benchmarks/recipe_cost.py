@@ -1,7 +1,11 @@
 """What each recipe's gradients cost beside the encoder's bare forward and backward pass over the same views.
 
-    python benchmarks/recipe_cost.py [--model nano] [--size 400x600] [--only mi,vmi]
+    python -m benchmarks.recipe_cost [--model nano] [--size 400x600] [--only mi,vmi]
         [--out benchmarks/results/recipe_cost.json]
+    python -m benchmarks.recipe_cost --model SAM-B --only falsify,ask-joint --steps 3
+        --out benchmarks/results/recipe_cost_sam_b.json
+
+``SAM-B``, ``SAM-L`` and ``SAM-H`` are of full size, with random weights; the masks on the photo are then nano's.
 
 A recipe is run with its own views and update. Each of its steps, but the first and the last, is followed by the bare
 pass of as many prepared inputs at a time as the recipe has views, so that both are measured on the same machine in the
@@ -26,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.full_size import SIZES, random_sam
 from PIL import Image as Pictures
 
 from segrobust import Image
@@ -38,6 +43,7 @@ from segrobust.io.images import read_image
 from segrobust.models import load
 from segrobust.models.base import WhiteBox
 from segrobust.models.geometry import to_tensor
+from segrobust.models.options import LoadOptions
 from segrobust.regions.everything import segment_everything
 from segrobust.types import Masks
 
@@ -215,12 +221,15 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="write what docs/attacks.md shows")
     args = parser.parse_args()
-    model = load(args.model, device=args.device)
+    full = args.model in SIZES
+    model = random_sam(args.model, LoadOptions(device=args.device)) if full else load(args.model, device=args.device)
+    finder = load("nano", device=args.device) if full else model
     height, width = (int(part) for part in args.size.split("x"))
     picture = read_image(PHOTO).pixels
     photo = Image(np.asarray(Pictures.fromarray(picture).resize((width, height))), name=PHOTO.stem)
-    found = segment_everything(model, photo, dataclasses.replace(model.everything, points_per_side=4))
-    where = f"model {args.model}, photo {args.size}, {model.device}, {torch.get_num_threads()} threads"
+    found = segment_everything(finder, photo, dataclasses.replace(finder.everything, points_per_side=4))
+    weights = " (random weights)" if full else ""
+    where = f"model {args.model}{weights}, photo {args.size}, {model.device}, {torch.get_num_threads()} threads"
     print(where, flush=True)
     costs, seconds = [], []
     for name in args.only.split(",") if args.only else measured(list(RECIPES)):
@@ -236,7 +245,8 @@ def main() -> None:
         print(cost, flush=True)
     print(f"a bare pass of all views took {1000 * min(seconds):.0f} to {1000 * max(seconds):.0f} ms")
     if args.out:
-        command = f"python benchmarks/recipe_cost.py --model {args.model} --size {args.size} --steps {args.steps}"
+        command = f"python -m benchmarks.recipe_cost --model {args.model} --size {args.size} --steps {args.steps}"
+        command += f" --only {args.only}" if args.only else ""
         rows = [dataclasses.asdict(cost) | {"reason": cost.reason} for cost in costs]
         stored = {"command": command, "where": where, "allowed": ALLOWED, "rows": rows}
         args.out.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")

@@ -3,8 +3,8 @@
     python -m benchmarks.write_attacks
 
 Reads the table of recipes and their docstrings ("Source: ..."), counts encoder gradients by running each recipe on a
-network of a few numbers, and takes what was measured from benchmarks/results: attacks.json of attack_table.py,
-recipe_cost.json of recipe_cost.py. ``make docs`` calls it.
+network of a few numbers, and takes what was measured from benchmarks/results: attacks.json of attack_table.py, the
+files of recipe_cost.py. ``make docs`` calls it.
 """
 
 import dataclasses
@@ -25,7 +25,8 @@ from segrobust.report.tables import markdown_table
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/attacks.md"
 MEASURED = ROOT / "benchmarks/results/attacks.json"
-COST = ROOT / "benchmarks/results/recipe_cost.json"
+COSTS = ("recipe_cost.json", "recipe_cost_sam_b.json")
+"""Of all recipes on the embedded model, and of those whose price is the decoder's on a model of full size."""
 
 
 def source(name: str) -> str:
@@ -135,10 +136,12 @@ def _interval(value: float, low: float | None, high: float | None) -> str:
 
 
 def cost_table() -> str:
-    """What a gradient of each recipe costs, in bare ones, the dearest first."""
-    if not COST.exists():
-        return "Not measured yet."
-    stored = json.loads(COST.read_text("utf-8"))
+    """What a gradient of each recipe costs, in bare ones, the dearest first: a table for each model."""
+    stored = [json.loads(file.read_text("utf-8")) for name in COSTS if (file := MEASURED.parent / name).exists()]
+    return "\n\n".join(map(_cost, stored)) or "Not measured yet."
+
+
+def _cost(stored: dict[str, Any]) -> str:
     header = ["attack", "gradient", "of that with its loss alone", "beside it", f"above {stored['allowed']} because of"]
     rows = sorted(stored["rows"], key=lambda row: -row["whole"])
     cells = [

@@ -275,17 +275,19 @@ class TestCost:
         self, cost: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         writer = import_module("benchmarks.write_attacks")
-        monkeypatch.setattr(writer, "COST", tmp_path / "cost.json")
+        monkeypatch.setattr(writer, "MEASURED", tmp_path / "attacks.json")
         assert writer.cost_table() == "Not measured yet."
         rows = [
             {"attack": "pgd", "whole": 1.05, "loss": 1.0, "reason": ""},
             {"attack": "s-ra", "whole": 3.0, "loss": 2.0, "reason": "the decoder"},
         ]
         stored = {"command": "measure", "where": "here", "allowed": 1.2, "rows": rows}
-        (tmp_path / "cost.json").write_text(json.dumps(stored))
+        (tmp_path / "recipe_cost.json").write_text(json.dumps(stored))
+        (tmp_path / "recipe_cost_sam_b.json").write_text(json.dumps({**stored, "where": "a larger one"}))
         lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in writer.cost_table().splitlines()]
         assert lines[2] == ["`s-ra`", "3.00", "2.00", "1.50", "the decoder"]
         assert lines[3] == ["`pgd`", "1.05", "1.00", "1.05", "–"]
+        assert writer.cost_table().index("here") < writer.cost_table().index("a larger one")
 
     def test_every_recipe_that_takes_gradients_is_measured(self, cost: ModuleType) -> None:
         left = set(RECIPES) - set(cost.measured(list(RECIPES)))
