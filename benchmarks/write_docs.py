@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks import robust_table, write_attacks, write_models
 from benchmarks.boundary_table import boundaries_section
 from benchmarks.markers import fill
+from benchmarks.overlap_table import overlap_section
 from benchmarks.plan_tables import command_of, plan_section
 from benchmarks.rivals_table import falsify_section, rivals_text
 
@@ -31,8 +32,6 @@ from segrobust.report.tables import markdown_table, results_text
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = "chelsea.png"
 PLANS = ("paper-white-box", "paper-ablation", "paper-transfer", "datasets", "defences")
-RESEARCH = {"overlap": "overlap", "falsify-ideas": "falsify"}
-"""Plans of research questions, and the pages under docs/research that their tables stand on."""
 
 
 def replace(document: Path, name: str, text: str) -> None:
@@ -86,7 +85,8 @@ def main() -> None:
         ("docs/benchmarks.md", "sa1b", run_text),
         ("README.md", "demo", run_text),
         *(("docs/benchmarks.md", plan, plan_text) for plan in PLANS),
-        *((f"docs/research/{page}.md", plan, plan_text) for plan, page in RESEARCH.items()),
+        ("docs/research/overlap.md", "overlap", partial(plan_text, section=overlap_section)),
+        ("docs/research/falsify.md", "falsify-ideas", plan_text),
         ("docs/research/falsify.md", "falsify", partial(plan_text, section=falsify_section)),
         ("docs/research/falsify.md", "ensembles", partial(plan_text, section=falsify_section)),
         ("README.md", "falsify", partial(plan_text, section=lambda results, command: rivals_text(results))),

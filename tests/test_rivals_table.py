@@ -96,3 +96,21 @@ def test_the_command_is_the_plans_with_what_the_run_limited(
     plan.write_text("data: [{kind: bsds500, split: test, limit: '7'}, {kind: coco, split: test, limit: '8'}]\n")
     with pytest.raises(SystemExit, match="no --limit says"):
         command_of(tmp_path, "falsify")
+
+
+def test_pairs_of_guides_are_differences_of_the_same_photos(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(root))
+    pairs = import_module("benchmarks.overlap_table")
+    left = {"rga": 0.5, "tree": 0.6, "uncut": 0.65, "atoms": 0.45}
+    names = dict.fromkeys(name for pair in pairs.PAIRS for name in pair)
+    rows = [
+        row(name, [left.get(name, 0.5) + shift] * 4, image, target="nano", protocol="clean")
+        for name in names
+        for image, shift in (("a", 0.0), ("b", 0.1))
+    ]
+    found = aggregate(rows, FACTS)
+    found["facts"] |= {"surrogates": ["nano"], "targets": ["nano"], "seed": 0}
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in pairs.pairs_text(found).splitlines()]
+    assert ["tree − rga", "+0.100 [+0.100, +0.100]"] in lines
+    assert ["tree − uncut", "-0.050 [-0.050, -0.050]"] in lines
+    assert ["atoms − crossing", "-0.050 [-0.050, -0.050]"] in lines
