@@ -4,8 +4,6 @@ Every error that segrobust raises on purpose is a ``SegrobustError``. Its messag
 (which file, which value), and what to do; the command line prints it on one line and exits with ``exit_code``.
 """
 
-import math
-
 
 class SegrobustError(Exception):
     """Base of all deliberate errors.
@@ -51,19 +49,6 @@ class GradientError(SegrobustError):
     """The gradient is NaN, infinite or zero everywhere, so an attack would return a photo that was not attacked."""
 
     exit_code = 4
-
-
-class ZeroGradientError(GradientError):
-    """The gradient is zero everywhere: in the first step an error, later the loss may be as low as it can be.
-
-    Args:
-        message: what went wrong.
-        loss: where the gradient is zero.
-    """
-
-    def __init__(self, message: str, loss: float = math.nan) -> None:
-        super().__init__(message)
-        self.loss = loss
 
 
 class NoMasksError(SegrobustError):

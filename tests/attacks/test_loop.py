@@ -1,16 +1,26 @@
-import pickle
-
 import numpy as np
 import pytest
 import torch
 from linear import LinearSegmenter
 
 from segrobust.attacks.budget import Box
-from segrobust.attacks.loop import Trace, check_gradient, descend, gradient_of, iterate
+from segrobust.attacks.loop import GradientCheck, Trace, descend, gradient_of, iterate
 from segrobust.attacks.objectives import AwayAndToward
-from segrobust.attacks.updates import MomentumSign, State
+from segrobust.attacks.together import Together
+from segrobust.attacks.updates import (
+    AutoStep,
+    EnhancedMomentum,
+    Expectation,
+    FlatMinimum,
+    GradientRelevance,
+    MomentumSign,
+    Nesterov,
+    ReversePush,
+    State,
+    VarianceTuned,
+)
 from segrobust.attacks.views import RandomSimilarity, ScaleCopies, warp
-from segrobust.errors import GradientError, ZeroGradientError
+from segrobust.errors import GradientError
 from segrobust.types import Budget
 
 EPSILON = Budget.parse("8/255")
@@ -151,30 +161,79 @@ def test_a_zero_gradient_is_an_error_that_says_where():
         linear_run(torch.zeros(1, 3, 4, 4), source)
 
 
+class Hinge:
+    """What lies above a half is lowered, and nothing else; as a model's probe it refuses a first gradient of zero."""
+
+    def __init__(self):
+        self.check, self.asked, self.flat = GradientCheck(), 0, 0
+
+    def __call__(self, image):
+        left = (image - 0.5).clamp(min=0)
+        self.check(slope := (left > 0).float(), float(left.sum()), self.asked)
+        self.asked += 1
+        self.flat += not slope.any()
+        return float(left.sum()), slope
+
+    def loss(self, image):
+        return float((image - 0.5).clamp(min=0).sum())
+
+
+def run_down(probe, update, steps=4, start=0.51):
+    trace, source = Trace(), torch.full((1, 3, 2, 2), start)
+    draw = torch.Generator().manual_seed(2)
+    return iterate(probe, source, Box.around(source, EPSILON), update, steps=steps, generator=draw, trace=trace), trace
+
+
 def test_a_zero_gradient_later_means_that_nothing_is_left_to_gain():
     """A hinge that the second step reaches: the third and fourth leave the image where it is."""
-
-    class Hinge:
-        def __init__(self):
-            self.asked = 0
-
-        def __call__(self, image):
-            self.asked += 1
-            left = (image - 0.5).clamp(min=0)
-            check_gradient(slope := (left > 0).float(), float(left.sum()), self.asked - 1)
-            return float(left.sum()), slope
-
-    probe, trace, source = Hinge(), Trace(), torch.full((1, 3, 2, 2), 0.51)
-    box = Box.around(source, EPSILON)
-    draw = torch.Generator()
-    final = iterate(probe, source, box, MomentumSign(0.008, 0.0), steps=4, generator=draw, trace=trace)
+    final, trace = run_down(Hinge(), MomentumSign(0.008, 0.0))
     assert torch.allclose(final, torch.full_like(final, 0.51 - 2 * 0.008))
     assert trace.loss == pytest.approx([12 * 0.01, 12 * 0.002, 0, 0], abs=1e-6)
+    with pytest.raises(GradientError, match="step 0: the gradient is zero everywhere"):
+        run_down(Hinge(), MomentumSign(0.008, 0.0), start=0.4)
 
 
-def test_a_zero_gradient_stays_itself_on_the_way_from_a_worker():
-    again = pickle.loads(pickle.dumps(ZeroGradientError("flat", 0.5)))
-    assert (str(again), again.loss) == ("flat", 0.5)
+@pytest.mark.parametrize(
+    "update",
+    [
+        MomentumSign(0.008, 1.0),
+        Nesterov(0.008, 1.0),
+        VarianceTuned(0.008, 1.0, neighbours=2, beta=0.1),
+        FlatMinimum(0.008, 1.0, neighbours=2, beta=0.1),
+        EnhancedMomentum(0.008, 1.0, samples=3, radius=0.1),
+        GradientRelevance(0.008, 0.0, neighbours=2, beta=0.1),
+        Expectation(0.008, 0.0, draws=2),
+        ReversePush(0.008, 0.0, inner=2, reach=0.1),
+        AutoStep(),
+    ],
+    ids=lambda update: type(update).__name__,
+)
+def test_every_update_lives_with_a_goal_that_is_reached(update):
+    probe = Hinge()
+    final, _ = run_down(probe, update, steps=12)
+    assert torch.isfinite(final).all()
+    assert probe.loss(final) == 0
+    assert probe.flat > 0
+
+
+@pytest.mark.parametrize("rule", ["mean", "adaptive"])
+def test_a_member_that_has_reached_its_goal_leaves_the_step_to_the_others(rule):
+    low = torch.zeros((1, 3, 2, 2))
+
+    def always(image):
+        return float(image.sum()), torch.ones_like(image)
+
+    together = Together([Hinge(), always], Trace(), rule)
+    assert together(low + 0.6)[1].min() > 0
+    assert together(low + 0.4)[1].min() > 0
+
+
+def test_a_member_that_never_depends_on_the_image_is_an_error_when_its_turn_comes():
+    trace, source = Trace(), torch.full((1, 3, 2, 2), 0.51)
+    together = Together([Hinge(), lambda image: GradientCheck()(image * 0, 1.0, len(trace.loss))], trace, "alternate")
+    box, draw = Box.around(source, EPSILON), torch.Generator()
+    with pytest.raises(GradientError, match="step 1: the gradient is zero everywhere"):
+        iterate(together, source, box, MomentumSign(0.008, 0.0), steps=3, generator=draw, trace=trace)
 
 
 def test_a_nan_gradient_is_an_error_that_says_where_and_how_much():

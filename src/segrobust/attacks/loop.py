@@ -10,7 +10,7 @@ from segrobust.attacks.budget import Box
 from segrobust.attacks.seen import Objective, Seen, during, layers_of
 from segrobust.attacks.updates.base import Probe, State, Update
 from segrobust.attacks.views.base import Canvas, View, apply_views, into_input
-from segrobust.errors import GradientError, ZeroGradientError
+from segrobust.errors import GradientError
 from segrobust.models.base import WhiteBox
 
 LOSS_SCALE = 2.0**14
@@ -61,22 +61,13 @@ def iterate(
 
     Returns:
         The last iterate ``(1, 3, H, W)``, inside the box.
-
-    Raises:
-        GradientError: a gradient is not finite, or zero everywhere in the first step. In a later one an image with
-            such a gradient stays as it is: a loss that is as low as it can be is what was asked for.
     """
     image = box.project_(start.detach().clone())
     state = State(box, steps, generator=generator)
     for step in range(steps):
         state.step = step
         with torch.no_grad():
-            try:
-                loss = update(image, probe, state)
-            except ZeroGradientError as flat:
-                if step == 0:
-                    raise
-                loss = flat.loss  # all of it is reached, or all that these views ask: the next ones may ask more
+            loss = update(image, probe, state)
             box.project_(image)
         trace.loss.append(loss)
         if progress is not None:
@@ -119,13 +110,52 @@ def descend(
         The last iterate ``(1, 3, H, W)`` and the trace.
 
     Raises:
-        GradientError: a gradient is not finite, or zero everywhere in the first step, see :func:`iterate`.
+        GradientError: a gradient is not finite, or the first one zero everywhere, see :class:`GradientCheck`.
     """
     trace = Trace()
     probe = Views(segmenter, objective, pixel_views, input_views, generator, trace, box, encoder_batch)
     image = iterate(probe, start, box, update, steps=steps, generator=generator, trace=trace, progress=progress)
     trace.loss.append(probe.loss(image))
     return image, trace
+
+
+@dataclass(eq=False)
+class GradientCheck:
+    """Refuses gradients of one probe with which an attack would not be one.
+
+    Not finite is never right. Zero everywhere is wrong as long as there has been no other: the embedding does not
+    depend on the photo. After that a loss may be as low as it can be, or all that these views ask: a step then follows
+    the momentum alone, if there is one, and the next views may ask more.
+
+    Attributes:
+        patience: how many zero gradients at the start are one too many.
+        passed: there has been a gradient.
+    """
+
+    patience: int = 1
+    passed: bool = False
+    _zeros: int = 0
+
+    def __call__(self, gradient: Tensor, loss: float, step: int) -> None:
+        """Look at the next gradient.
+
+        Raises:
+            GradientError: it is refused.
+        """
+        size = float(gradient.abs().sum())
+        if size != size or size == float("inf"):
+            bad = int((~torch.isfinite(gradient)).sum())
+            raise GradientError(
+                f"step {step}: the gradient is not finite ({bad} of {gradient.numel()} values; loss {loss:.6g}); "
+                "use float32, or report the photo"
+            )
+        self.passed |= size > 0
+        self._zeros += not self.passed
+        if self._zeros >= self.patience and not self.passed:
+            raise GradientError(
+                f"step {step}: the gradient is zero everywhere (loss {loss:.6g}); the embedding does not depend on the "
+                "photo, or the start is the photo itself (use a random start)"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,18 +170,19 @@ class Views:
     trace: Trace
     box: Box
     encoder_batch: int | None = None
+    check: GradientCheck = field(default_factory=GradientCheck)
 
     def __call__(self, image: Tensor) -> tuple[float, Tensor]:
         """Mean loss over fresh views and its gradient, zero where the image may not be changed.
 
         Raises:
-            GradientError: the gradient is not finite, or zero everywhere.
+            GradientError: see :class:`GradientCheck`.
         """
         views = (self.pixel_views, self.input_views, self.generator)
         loss, gradient = gradient_of(self.segmenter, image, self.objective, *views, self.trace, self.encoder_batch)
         if self.box.where is not None:
             gradient.mul_(self.box.where)
-        check_gradient(gradient, loss, len(self.trace.loss))
+        self.check(gradient, loss, len(self.trace.loss))
         return loss, gradient
 
     @torch.no_grad()
@@ -206,24 +237,3 @@ def gradient_of(
     trace.encoder_forward += views
     trace.encoder_backward += views
     return total, gradient
-
-
-def check_gradient(gradient: Tensor, loss: float, step: int) -> None:
-    """Refuse a gradient with which the sign step would be meaningless.
-
-    Raises:
-        GradientError: it is not finite, or zero everywhere.
-    """
-    size = float(gradient.abs().sum())
-    if size != size or size == float("inf"):
-        bad = int((~torch.isfinite(gradient)).sum())
-        raise GradientError(
-            f"step {step}: the gradient is not finite ({bad} of {gradient.numel()} values; loss {loss:.6g}); "
-            "use float32, or report the photo"
-        )
-    if size == 0:
-        raise ZeroGradientError(
-            f"step {step}: the gradient is zero everywhere (loss {loss:.6g}); the embedding does not depend on the "
-            "photo, or the start is the photo itself (use a random start)",
-            loss,
-        )

@@ -63,7 +63,7 @@ class Together:
         weights, size = self._weights(losses), math.fsum(sizes) / len(sizes)
         total = torch.zeros_like(gradients[0])
         for weight, gradient, own in zip(weights, gradients, sizes, strict=True):
-            total.add_(gradient, alpha=weight * size / own)
+            total.add_(gradient, alpha=weight * size / (own or 1.0))
         return math.fsum(losses) / len(losses), total
 
     def loss(self, image: Tensor) -> float:

@@ -306,8 +306,10 @@ def test_a_photo_beyond_help_does_not_end_the_training():
     dark, bright = Image(np.full((6, 6, 3), 50, np.uint8)), grey(0, (6, 6))
     trained = train_universal(LinearSegmenter(), [bright, dark], on_a_line(goal=OnlyDark(), batch=2))
     assert np.allclose(trained.pattern, 8 / 255)
+    for photos in ([bright, dark], [dark, bright]):  # whichever comes first
+        assert np.allclose(train_universal(LinearSegmenter(), photos, on_a_line(goal=OnlyDark())).pattern, 8 / 255)
     with pytest.raises(GradientError, match="zero everywhere"):
-        train_universal(LinearSegmenter(), [bright], on_a_line(goal=OnlyDark()))
+        train_universal(LinearSegmenter(), [bright, bright], on_a_line(goal=OnlyDark()))
 
 
 def test_every_round_sees_every_photo_once_in_another_order():

@@ -140,6 +140,8 @@ class GuidedSquares(Squares):
         if memory.direction is None or state.step - memory.since >= self.renew:
             _, memory.direction = probe(image)
             memory.since = state.step
+        if not bool(memory.direction.any()):  # the surrogate has nothing left to gain
+            return Squares.ups(self, image, window, probe, state)
         return memory.direction[window] < 0
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segrobust.attacks.budget import Box
-from segrobust.attacks.loop import Progress, Trace, Views, check_gradient, gradient_of, iterate
+from segrobust.attacks.loop import GradientCheck, Progress, Trace, Views, gradient_of, iterate
 from segrobust.attacks.scene import Goal, Scene
 from segrobust.attacks.seen import Objective
 from segrobust.attacks.universal.album import Album
@@ -41,12 +41,13 @@ class OnPhotos:
     bands: Bands | None
     generator: torch.Generator
     trace: Trace
+    check: GradientCheck
 
     def __call__(self, image: Tensor) -> tuple[float, Tensor]:
         """Mean loss over the step's photos, and its gradient. A single photo may have none: it may be beyond help.
 
         Raises:
-            GradientError: the mean is not finite, or zero everywhere.
+            GradientError: the mean is not finite, or there was none in a whole round.
         """
         numbers = self.album.batch_of(len(self.trace.loss))
         total, slope = (0.0, torch.zeros_like(image)) if self.bands is None else with_gradient(self.bands, image)
@@ -60,7 +61,7 @@ class OnPhotos:
             (back,) = torch.autograd.grad(shown, leaf, gradient)
             slope.add_(back, alpha=1 / len(numbers))
             total += loss / len(numbers)
-        check_gradient(slope, total, len(self.trace.loss))
+        self.check(slope, total, len(self.trace.loss))
         return total, slope
 
     @torch.no_grad()
@@ -177,7 +178,7 @@ def _optimise(
     epsilon = album.budget.value
     box = Box(torch.full_like(unit, -epsilon), torch.full_like(unit, epsilon), epsilon=epsilon)
     generator = torch_stream(album.seed, "universal", recipe.name, "views")
-    probe = OnPhotos(album, goal, fit, recipe.bands, generator, trace)
+    probe = OnPhotos(album, goal, fit, recipe.bands, generator, trace, GradientCheck(album.steps_per_round))
     steps = recipe.epochs * album.steps_per_round
     last = iterate(
         probe, unit * epsilon, box, recipe.update, steps=steps, generator=generator, trace=trace, progress=progress

@@ -131,7 +131,8 @@ class FlatMinimum(MomentumSign):
             near = uniform_around(image, self.beta * state.box.epsilon, state.generator)
             loss, gradient = probe(near)
             total.add_(gradient, alpha=1 - self.delta)
-            _, further = probe(near.add_(gradient, alpha=state.box.length(self.step) / float(gradient.abs().mean())))
+            way = state.box.length(self.step) / (float(gradient.abs().mean()) or 1.0)
+            _, further = probe(near.add_(gradient, alpha=way))
             total.add_(further, alpha=self.delta)
             losses += loss
         self.move(image, total.div_(self.neighbours), state)
@@ -174,7 +175,7 @@ class EnhancedMomentum(MomentumSign):
             loss, gradient = probe(image + shift)
             total.add_(gradient)
             losses += loss
-        memory.value = total / total.abs().mean()
+        memory.value = total / (float(total.abs().mean()) or 1.0)
         self.move(image, total.div_(len(places)), state)
         return losses / len(places)
 

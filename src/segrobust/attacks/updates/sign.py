@@ -48,7 +48,7 @@ class MomentumSign:
         if self.smoothing:
             gradient = smooth(gradient, self.smoothing)
         if self.momentum:
-            share = 1 / float(gradient.abs().sum())
+            share = 1 / (float(gradient.abs().sum()) or 1.0)
             if state.velocity is None:
                 state.velocity = gradient.mul_(share)
             else:
