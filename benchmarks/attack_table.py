@@ -130,20 +130,20 @@ def tables(runs: Sequence[Results]) -> list[dict[str, Any]]:
 
 
 def _table(kind: Kind, runs: Sequence[Results]) -> dict[str, Any]:
-    facts, budget = runs[0]["facts"], kind.budget
+    facts, budget, what = runs[0]["facts"], kind.budget, f"{kind.budget}, made on {kind.made_on}"
     rows: dict[str, dict[str, Any]] = {}
     for run in runs:
         if run["failures"]:
-            raise SystemExit(f"{budget}: a run has failures; a published table may not")
+            raise SystemExit(f"{what}: a run has failures; a published table may not")
         if different := [key for key in SAME if run["facts"][key] != facts[key]]:
-            raise SystemExit(f"{budget}: a run has another {different[0]} than the first")
+            raise SystemExit(f"{what}: a run has another {different[0]} than the first")
         for name, cell in _cells(run, kind):
             _add(rows, name, cell)
-    for cell in (cell for cell in runs[0]["cells"] if cell["recipe"] in (CLEAN, *CONTROLS)):
+    for cell in (cell for cell in runs[0]["cells"] if cell["attack"] in (CLEAN, *CONTROLS)):  # at the table's budget
         _add(rows, cell["recipe"], cell)
     wanted = [name for name in attacks() if name not in LEFT_OUT[budget]]
     if missing := [name for name in wanted if name not in rows]:
-        raise SystemExit(f"{budget}: no row of {', '.join(missing)}; run the plan of: attack_table plans")
+        raise SystemExit(f"{what}: no row of {', '.join(missing)}; run the plan of: attack_table plans")
     return {
         "budget": budget,
         "made_on": kind.made_on,

@@ -151,6 +151,7 @@ def results(
     for target in maker.EMBEDDED:
         cells += [cell(name, name, target, 0, 0.9) for name in ("clean", "noise", "sign-noise")]
         cells += [cell(rules.label(name, budget), name, target, 40, 0.5 + 0.001 * i) for i, name in enumerate(names)]
+        cells += [cell(f"{name}[eps=4/255]", name, target, 40, 0.8) for name in ("noise", "rga")]  # in no table
     facts = {
         "command": "run it", "seed": 0, "surrogates": [made_on], "targets": list(maker.EMBEDDED), "models": {},
         "datasets": {"photos": {"terms": "free"}}, "versions": {},
@@ -183,7 +184,7 @@ def test_a_recipe_without_a_row_is_refused(
 ) -> None:
     run = results(maker, rules, names_of(rules, STEPS), STEPS)
     monkeypatch.setattr(maker, "attacks", lambda: ("mine", *rules.attacks()))
-    with pytest.raises(SystemExit, match="40 steps: no row of mine"):
+    with pytest.raises(SystemExit, match="40 steps, made on nano: no row of mine"):
         maker.tables([run])
 
 

@@ -76,7 +76,7 @@ def test_what_was_measured_is_shown(writer: ModuleType, tmp_path: Path, monkeypa
         return {"attack": name, "gradients": 120.0, "changed": changed, "note": note, "miou": scores}
 
     table = {
-        "budget": "40 steps", "photos": 2, "targets": ["nano", "other"], "white_box": ["nano"], "left_out": {},
+        "budget": "40 steps", "photos": 2, "targets": ["nano", "other"], "made_on": "nano", "left_out": {},
         "rows": [row("pgd", "", 0.5), row("vanish", "keeps others", 0.25)], "command": "run it", "seed": 0,
         "data": {"bsds500": "free"}, "protocol": {"masks": 10, "points": 5, "boxes": 3}, "level": 0.95,
     }  # fmt: skip

@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,38 @@ def test_a_plan_with_more_continues_a_folder_and_ends_as_if_it_had_been_there_fr
     (tmp_path / "plan.yaml").write_text(fewer)
     with pytest.raises(UsageError, match="holds another run"):  # less would leave rows that no plan names
         run_home(tmp_path)
+
+
+def test_a_folder_grows_with_the_models_it_was_begun_with(
+    patched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home(tmp_path, 1, PLAN.replace(", dark", ""))
+    run_home(tmp_path)
+    (tmp_path / "plan.yaml").write_text(PLAN + "seed: 3\n")
+    with pytest.raises(UsageError, match=r"holds another run \(seed: seed is 0 there, 3 here\)"):  # targets are more
+        run_home(tmp_path)
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    monkeypatch.setattr(Bright, "fingerprint", "c" * 64)
+    with pytest.raises(UsageError, match="model 'bright' is not the one this run was begun with"):
+        run_home(tmp_path)
+
+
+def test_a_surrogate_that_becomes_a_target_is_looked_at_as_one(
+    patched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And refused before the folder is another plan's."""
+
+    class NoBoxes(Bright):
+        capabilities = replace(Bright.capabilities, boxes=False)
+
+    monkeypatch.setitem(MODELS, "bright", NoBoxes)
+    make_home(tmp_path, 1, PLAN.replace("[bright, dark]", "[dark]"))
+    run_home(tmp_path)
+    (tmp_path / "plan.yaml").write_text(PLAN.replace("[bright, dark]", "[dark, bright]"))
+    with pytest.raises(CapabilityError, match="model 'bright' takes no boxes"):
+        run_home(tmp_path)
+    (tmp_path / "plan.yaml").write_text(PLAN.replace("[bright, dark]", "[dark]"))
+    assert run_home(tmp_path) == []
 
 
 def test_prompts_may_come_from_a_target(patched: None, tmp_path: Path) -> None:

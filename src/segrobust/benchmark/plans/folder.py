@@ -144,12 +144,17 @@ def _require_same(root: Path, plan: Plan, resume: bool) -> None:
     if not resume:
         raise UsageError(f"{root} holds a run already; choose another folder with -o, or continue it with --resume")
     other = _stored(root)
-    keys = differing_keys(plan, other)
     # What is made is kept by what it is made of, and what is scored by who answers: more of either spoils nothing.
-    if any(key not in GROWING or not all(one in getattr(plan, key) for one in getattr(other, key)) for key in keys):
+    keys = [key for key in differing_keys(plan, other) if not _grown(key, plan, other)]
+    if keys:
         first = keys[0]
         there, here = (p.model_dump(mode="json")[first] for p in (other, plan))
         raise UsageError(
             f"{root} holds another run ({', '.join(keys)}: {first} is {there!r} there, {here!r} here); "
             "choose another folder with -o"
         )
+
+
+def _grown(key: str, plan: Plan, other: Plan) -> bool:
+    """The plan has all that the other one has of this, and more."""
+    return key in GROWING and all(one in getattr(plan, key) for one in getattr(other, key))

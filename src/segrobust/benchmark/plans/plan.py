@@ -131,6 +131,11 @@ class Plan(Part):
         return self.prompts_from or self.surrogates[0]
 
     @property
+    def roles(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+        """What is asked of which model."""
+        return self.surrogates, self.targets, self.prompt_source
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Every model, once."""
         return tuple(dict.fromkeys((*self.surrogates, *self.targets)))

@@ -9,7 +9,15 @@ from segrobust.benchmark.journal import logging_to
 from segrobust.benchmark.plans.bench import Bench, open_data
 from segrobust.benchmark.plans.circumstances import circumstances, require_same_circumstances
 from segrobust.benchmark.plans.engine import Listener, Run, Tally
-from segrobust.benchmark.plans.folder import PlanFolder, keep_plan, only_writer, open_folder, sweep
+from segrobust.benchmark.plans.folder import (
+    PLAN,
+    PlanFolder,
+    existing_folder,
+    keep_plan,
+    only_writer,
+    open_folder,
+    sweep,
+)
 from segrobust.benchmark.plans.models import Facts
 from segrobust.benchmark.plans.plan import Plan
 from segrobust.benchmark.plans.pool import executor
@@ -73,13 +81,17 @@ def run_plan(
 
 
 def _known_models(plan: Plan, out: Path) -> dict[str, Facts]:
-    """Facts about the models: loaded before the folder is made, or remembered from when it was."""
-    if is_begun(out):
+    """Facts about the models: loaded before the folder is made, or remembered from when it was.
+
+    A plan that has more to do than the folder's is looked at as a new one, with the models that are known already.
+    """
+    known: dict[str, Facts] = {}
+    if is_begun(out) and (out / PLAN).exists():
         with Store(out, write=False) as store:
-            facts = store.meta("models")
-            if facts and set(facts) == set(plan.models):
-                return dict(facts)
-    bench = Bench(plan, PlanFolder(out), {})
+            known = dict(store.meta("models") or {})
+        if known and existing_folder(out)[1].roles == plan.roles:
+            return known
+    bench = Bench(plan, PlanFolder(out), {name: known[name] for name in plan.models if name in known})
     for name in plan.models:
         bench.model(name)
     return bench.facts
