@@ -43,7 +43,7 @@ def rivals_text(results: dict[str, Any]) -> str:
             f"{cell['cost']['encoder_backward'] / cell['photos']:.0f}" if made_on else "0",
             _text(estimate(white, seed=seed)),
             "1" if itself else _text(quotient(white, base[0], seed=seed), 2),
-            interval({key: 100 * share for key, share in cell["boxes"]["asr50"].items()}, 1),
+            interval({key: _percent(share) for key, share in cell["boxes"]["asr50"].items()}, 1),
             _text(estimate(lost, seed=seed)),
             "1" if itself else _text(quotient(lost, base[1], seed=seed), 2),
         ])  # fmt: skip
@@ -80,6 +80,10 @@ def losses(cells: dict[tuple[str, str, str], Cell], attack: tuple[str, str], tar
     before = scores([cells["clean", "", target] for target in targets])
     after = scores([cells[*attack, target] for target in targets])
     return Sums(before.images, before.sums - after.sums, before.counts)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _text(found: Estimate, digits: int = 3) -> str:

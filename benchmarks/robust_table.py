@@ -23,6 +23,7 @@ PLAIN, ROBUST = "nano", "nano-robust"
 BASE = "rga"
 HALF = "rga[eps=4/255]"
 CLEAN = "clean"
+SAME = ("versions", "seed", "protocol")
 PLANS = ("attacks-120-gradients", "robust")
 HEADER = (
     "attack", f"{ROBUST}, made on {PLAIN}", f"{ROBUST}, made on itself †", "minus RGA's", f"{PLAIN}, made on itself †",
@@ -38,9 +39,13 @@ def robust_text(transferred: dict[str, Any], adaptive: dict[str, Any]) -> str:
         adaptive: that of plans/robust.yaml.
 
     Raises:
-        SystemExit: the runs are of other photos or prompts.
+        SystemExit: the runs are of other photos, prompts or models, have failures, or one lacks an attack.
     """
     seed = adaptive["facts"]["seed"]
+    for key in (*SAME, "failures"):
+        first, second = (run[key] if key == "failures" else run["facts"][key] for run in (transferred, adaptive))
+        if first != second or (key == "failures" and first):
+            raise SystemExit(f"the two runs differ in their {key}, or have some that a published table may not have")
     cells = _cells(transferred, PLAIN) | _cells(adaptive, ROBUST)
     common = _photos(transferred, adaptive)
 
@@ -49,8 +54,9 @@ def robust_text(transferred: dict[str, Any], adaptive: dict[str, Any]) -> str:
         return Sums(before.images, before.sums - after.sums, before.counts)
 
     columns = ((PLAIN, ROBUST), (ROBUST, ROBUST), (PLAIN, PLAIN), (ROBUST, PLAIN))
-    every = dict.fromkeys(name for name, _, _ in cells if name != CLEAN)
-    names = [name for name in every if all((name, *column) in cells for column in columns)]
+    names = list(dict.fromkeys(name for name, made_on, _ in cells if name != CLEAN and made_on == PLAIN))
+    if missing := [name for name in names if any((name, *column) not in cells for column in columns)]:
+        raise SystemExit(f"not in both runs: {', '.join(missing)}")
     found = {name: [taken(name, *column) for column in columns] for name in names}
     base = found[BASE][1]
     ordered = sorted(names, key=lambda name: -estimate(found[name][1], seed=seed).value)
@@ -76,15 +82,14 @@ def robust_text(transferred: dict[str, Any], adaptive: dict[str, Any]) -> str:
 def robust_section(runs: Path) -> str:
     """The table of the two runs' folders, and their commands."""
     read = [json.loads((runs / plan / "results.json").read_text("utf-8")) for plan in PLANS]
-    for plan, results in zip(PLANS, read, strict=True):
-        if results["failures"]:
-            raise SystemExit(f"{runs / plan} has failures; a published table may not")
     commands = "\n".join(command_of(runs / plan, plan) for plan in PLANS)
     return f"```\n{commands}\n```\n\n{robust_text(read[0], read[1])}"
 
 
 def _cells(results: dict[str, Any], made_on: str) -> Cells:
     """By recipe (the originals, controls and RGA's half budget too), surrogate and target."""
+    if results["facts"]["surrogates"] != [made_on]:
+        raise SystemExit(f"expected a run made on {made_on}, got one on {', '.join(results['facts']['surrogates'])}")
     found: Cells = {}
     for cell in results["cells"]:
         named = split(cell["attack"])

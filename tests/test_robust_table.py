@@ -1,5 +1,6 @@
 """The table of attacks on an adversarially trained model: what two runs took, on the photos that both have."""
 
+import json
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -55,6 +56,36 @@ def test_what_is_taken_is_what_is_missing_in_order_of_the_adaptive_ones(table: M
 
 
 def test_runs_of_other_photos_or_prompts_are_refused(table: ModuleType) -> None:
+    mine = run("nano", TRANSFERRED, "ab")
     for other in (run("nano-robust", ADAPTIVE, "xy"), run("nano-robust", ADAPTIVE, "ab", prompts=3)):
         with pytest.raises(SystemExit, match="of other photos or prompts"):
-            table.robust_text(run("nano", TRANSFERRED, "ab"), other)
+            table.robust_text(mine, other)
+    swapped = run("nano-robust", TRANSFERRED, "ab"), run("nano", ADAPTIVE, "ab")
+    with pytest.raises(SystemExit, match="expected a run made on nano, got one on nano-robust"):
+        table.robust_text(*swapped)
+    other = run("nano-robust", ADAPTIVE, "ab")
+    other["facts"]["protocol"] = {"prompts_from": "nano-robust"}
+    with pytest.raises(SystemExit, match="differ in their protocol"):
+        table.robust_text(mine, other)
+    other = run("nano-robust", ADAPTIVE, "ab")
+    other["failures"] = mine["failures"] = [{}]
+    with pytest.raises(SystemExit, match="failures, or have some"):
+        table.robust_text(mine, other)
+    other["failures"] = mine["failures"] = []
+    other["cells"] = [cell for cell in other["cells"] if cell["attack"] != "pgd, 120 gradients"]
+    with pytest.raises(SystemExit, match="not in both runs: pgd"):
+        table.robust_text(mine, other)
+
+
+def test_the_page_gets_both_commands(table: ModuleType, tmp_path: Path) -> None:
+    for plan, made_on, scores in (
+        ("attacks-120-gradients", "nano", TRANSFERRED),
+        ("robust", "nano-robust", ADAPTIVE),
+    ):
+        (tmp_path / plan).mkdir()
+        (tmp_path / plan / "results.json").write_text(json.dumps(run(made_on, scores, "ab")))
+        (tmp_path / plan / "plan.yaml").write_text("data: [{kind: bsds500, path: x, split: test, limit: '2'}]\n")
+    text = table.robust_section(tmp_path)
+    assert "segrobust run plans/robust.yaml --data FOLDER --split test --limit 2 -o runs/robust" in text
+    assert "segrobust run plans/attacks-120-gradients.yaml --data FOLDER --split test --limit 2" in text
+    assert "| `pgd`" in text
