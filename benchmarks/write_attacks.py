@@ -64,6 +64,14 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def start(recipe: Recipe) -> str:
+    """Where a recipe starts, and in which share of the budget around the photo that is."""
+    if not recipe.reach:
+        return "photo"
+    drawn = recipe.start if isinstance(recipe.start, str) else type(recipe.start).__name__
+    return drawn if recipe.reach == 1 else f"{drawn}, {recipe.reach:g}"
+
+
 def gradients(recipe: Recipe) -> int:
     """Encoder gradients that a recipe takes for a photo, with its own numbers."""
     if not recipe.steps:
@@ -77,7 +85,7 @@ def gradients(recipe: Recipe) -> int:
 
 def attacks_table() -> str:
     """A line for every recipe."""
-    header = ["name", "source", "objective", "views", "update", "steps", "needs", "gradients"]
+    header = ["name", "source", "objective", "start", "views", "update", "steps", "needs", "gradients"]
     rows = []
     for name in RECIPES:
         recipe = make_recipe(name)
@@ -88,6 +96,7 @@ def attacks_table() -> str:
                 f"`{name}`",
                 source(name),
                 part(recipe.goal) if recipe.steps else "–",
+                start(recipe),
                 ", ".join(views) or "–",
                 part(recipe.update) if recipe.steps else "–",
                 str(recipe.steps),

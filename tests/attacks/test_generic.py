@@ -144,6 +144,24 @@ def test_costs_are_those_of_the_formulas():
     assert {name: result.encoder_backward for name, result in counts.items()} == one | many | views
 
 
+def test_noise_is_uniform_in_the_budget():
+    grey = Image(np.full((60, 60, 3), 128, np.uint8))
+    change = attack(LinearSegmenter(), grey, "noise").image.pixels.astype(int) - 128
+    counts = np.bincount(change.ravel() + 8, minlength=17)
+    expected = change.size / 16 * np.array([0.5, *[1] * 15, 0.5])  # of a level at the border, half is inside
+    assert len(counts) == 17
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()
+
+
+@pytest.mark.parametrize(("name", "reach"), [("pgd", 1.0), ("bim", 0.1), ("rga", 1.0), ("attack-sam", 0.0)])
+def test_attacks_start_where_their_authors_start(name, reach):
+    """From the whole budget, from a tenth of it where nothing is to be gained at the photo, or from the photo."""
+    grey = Image(np.full((40, 40, 3), 128, np.uint8))
+    start = attack(LinearSegmenter(), grey, dataclasses.replace(make_recipe(name), goal=LinearGoal(), steps=0))
+    change = start.image.pixels.astype(int) - 128
+    assert np.abs(change).max() == round(8 * reach)
+
+
 def test_sign_noise_is_the_whole_budget_up_or_down():
     grey = Image(np.full((40, 40, 3), 128, np.uint8))
     change = attack(LinearSegmenter(), grey, "sign-noise").image.pixels.astype(int) - 128

@@ -47,6 +47,27 @@ def test_a_rival_draws_from_its_seed_alone(tiny_sam):
         assert runs[0] != runs[2], name
 
 
+@pytest.mark.parametrize("name", [name for name in (*FEATURES, *ANSWERS) if name != "absence"])
+def test_the_same_seed_gives_the_same_bits_with_the_recipes_own_goal(tiny_sam, name):
+    runs = [attack(tiny_sam, PHOTO, name, clean_masks=MASKS, seed=5, **{**small(name), "steps": 2}) for _ in range(2)]
+    assert np.array_equal(runs[0].image.pixels, runs[1].image.pixels)
+    assert runs[0].loss == runs[1].loss
+
+
+def test_doubt_is_of_all_three_masks(tiny_sam, monkeypatch):
+    asked = []
+    masks = type(tiny_sam).masks
+
+    def noted(self, embedding, prompts, *, multimask=False):
+        asked.append(multimask)
+        return masks(self, embedding, prompts, multimask=multimask)
+
+    monkeypatch.setattr(type(tiny_sam), "masks", noted)
+    attack(tiny_sam, PHOTO, "doubt", clean_masks=MASKS, steps=1, points=2, least=-100.0)
+    assert asked
+    assert all(asked)
+
+
 def test_the_record_says_which_inner_layers_were_attacked(tiny_sam):
     result = attack(tiny_sam, PHOTO, "tap", steps=1)
     assert result.notes == ("inner layers 0, 1 of 0 to 2",)
