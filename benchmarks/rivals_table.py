@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from benchmarks.plan_tables import interval, plan_section
 
-from segrobust.evaluation.statistics import Estimate, Sums, estimate, quotient
+from segrobust.evaluation.statistics import Estimate, Sums, difference, estimate, quotient
 from segrobust.models.ensemble_names import members_of
 from segrobust.report.tables import markdown_table
 
 Cell = dict[str, Any]
-BASE = "rga"
+BASE, OURS = "rga", "falsify"
 HEADER = (
     "attack", "gradients", "white box: mIoU ↑", "of RGA's", "boxes: ASR@50, % ↓", "other models: loss of mIoU ↓",
     "of RGA's",
@@ -60,9 +60,26 @@ def rivals_text(results: dict[str, Any]) -> str:
     return f"{markdown_table(header, rows)}\n\n{about}"
 
 
+def against_text(results: dict[str, Any]) -> str:
+    """``OURS`` against every other attack made on the same model: what it leaves there, and what others lose."""
+    seed, (made_on, *_) = results["facts"]["seed"], results["facts"]["surrogates"]
+    others = [target for target in results["facts"]["targets"] if target != made_on]
+    cells = {(cell["attack"], cell["surrogate"] or "", cell["target"]): cell for cell in results["cells"]}
+    ours = scores([cells[OURS, made_on, made_on]]), losses(cells, (OURS, made_on), others)
+    rows = []
+    for attack in dict.fromkeys(attack for attack, where, _ in cells if where == made_on and attack != OURS):
+        white, lost = scores([cells[attack, made_on, made_on]]), losses(cells, (attack, made_on), others)
+        found = difference(ours[0], white, seed=seed), difference(ours[1], lost, seed=seed)
+        rows.append([f"{OURS} − {attack}", *(_text(one, sign=True) for one in found)])
+    return markdown_table(["paired differences", "white box: mIoU", "other models: loss of mIoU"], rows)
+
+
 def falsify_section(results: dict[str, Any], command: str) -> str:
-    """The table above, then what all plans show."""
-    return f"{rivals_text(results)}\n\nThe same run, model by model:\n\n{plan_section(results, command)}"
+    """The tables above, then what all plans show."""
+    tables = [rivals_text(results)]
+    if len(results["facts"]["surrogates"]) == 1:
+        tables.append(against_text(results))
+    return "\n\n".join([*tables, "The same run, model by model:", plan_section(results, command)])
 
 
 def scores(cells: Sequence[Cell]) -> Sums:
@@ -86,5 +103,5 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _text(found: Estimate, digits: int = 3) -> str:
-    return interval(vars(found), digits)
+def _text(found: Estimate, digits: int = 3, *, sign: bool = False) -> str:
+    return interval(vars(found), digits, sign=sign)

@@ -46,6 +46,14 @@ def test_quotients_are_those_of_the_means(table: ModuleType, results: dict[str, 
     assert rows["noise"][4] == "0.000 [0.000, 0.000]"
 
 
+def test_ours_is_compared_with_each_of_the_others(
+    table: ModuleType, results: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "OURS", "ours")
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in table.against_text(results).splitlines()]
+    assert lines[2:] == [["ours − rga", "-0.250 [-0.250, -0.250]", "+0.150 [+0.150, +0.150]"]]
+
+
 def test_ensembles_have_rows_of_their_own_and_only_strangers_count(table: ModuleType) -> None:
     """The second member of the ensemble is looked into as well, so ``conv`` alone is another model."""
     scores = {
