@@ -92,7 +92,10 @@ class Box:
             image.add_(gradient.sign(), alpha=-size)
 
     def length(self, size: float) -> float:
-        """What a step of ``size`` is for one value, as a share of the pixel range; L2: if all change alike."""
+        """What a step of ``size`` is for one value, as a share of the pixel range; L2: if all change alike.
+
+        Of a pixel that has all of epsilon, where they have different shares.
+        """
         return size if self.centre is None else size / USUAL * self.epsilon
 
     def drift(self, source: Tensor, budget: Budget, unit: Tensor, reach: float = 1.0) -> Tensor:

@@ -128,7 +128,7 @@ class GradientCheck:
     the momentum alone, if there is one, and the next views may ask more.
 
     Attributes:
-        patience: how many zero gradients at the start are one too many.
+        patience: so many zero gradients at the start are refused.
         passed: there has been a gradient.
     """
 

@@ -90,7 +90,12 @@ def open_folder(root: Path, plan: Plan, resume: bool = True) -> PlanFolder:
 
 
 def keep_plan(folder: PlanFolder, plan: Plan) -> None:
-    """Write down that the folder is this plan's from now on; only its writer may, see ``only_writer``."""
+    """Write down that the folder is this plan's from now on; only its writer may, see ``only_writer``.
+
+    Raises:
+        UsageError: it has become another plan's since it was opened.
+    """
+    _require_same(folder.root, plan, True)
     if _stored(folder.root) != plan:
         atomic_write_text(folder.root / PLAN, dump_plan(plan))
 
@@ -156,5 +161,5 @@ def _require_same(root: Path, plan: Plan, resume: bool) -> None:
 
 
 def _grown(key: str, plan: Plan, other: Plan) -> bool:
-    """The plan has all that the other one has of this, and more."""
+    """The plan has all that the other one has of this, in whatever order."""
     return key in GROWING and all(one in getattr(plan, key) for one in getattr(other, key))

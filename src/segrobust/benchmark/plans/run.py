@@ -62,13 +62,15 @@ def run_plan(
         facts = known
         now = circumstances(plan, data)
         require_same_circumstances(folder.root, store.meta("circumstances"), now)
-        keep_plan(folder, plan)
         store.put_all(
             [
                 ("meta", {"key": key, "value": value})
                 for key, value in _metas(facts, now, command, store.meta("name") or name)
             ]
         )
+        keep_plan(
+            folder, plan
+        )  # after the facts about its models, or a kill between the two would leave it without them
         folder.results.unlink(missing_ok=True)  # the old aggregates do not hold until this run is finished
         run = Run(plan, folder, store, data, facts)
         tally = Tally(listener, run.expected())
@@ -89,8 +91,8 @@ def _known_models(plan: Plan, out: Path) -> dict[str, Facts]:
     if is_begun(out) and (out / PLAN).exists():
         with Store(out, write=False) as store:
             known = dict(store.meta("models") or {})
-        if known and existing_folder(out)[1].roles == plan.roles:
-            return known
+        if set(plan.models) <= set(known) and existing_folder(out)[1].roles == plan.roles:
+            return {name: known[name] for name in plan.models}
     bench = Bench(plan, PlanFolder(out), {name: known[name] for name in plan.models if name in known})
     for name in plan.models:
         bench.model(name)
