@@ -222,7 +222,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write what docs/attacks.md shows")
     args = parser.parse_args()
     full = args.model in SIZES
-    model = random_sam(args.model, LoadOptions(device=args.device)) if full else load(args.model, device=args.device)
+    if full:
+        device = "cpu" if args.device == "auto" else args.device
+        model: WhiteBox = random_sam(args.model, LoadOptions(device=device, dtype=torch.float32))
+    else:
+        model = load(args.model, device=args.device)
     finder = load("nano", device=args.device) if full else model
     height, width = (int(part) for part in args.size.split("x"))
     picture = read_image(PHOTO).pixels
