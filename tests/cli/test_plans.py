@@ -164,10 +164,10 @@ def test_the_plans_that_ship_are_plans_and_say_how_they_are_run(root: Path) -> N
 
 
 def test_the_plan_of_robust_targets_is_at_one_cost(root: Path) -> None:
-    """Every attack takes 120 gradients of the encoder, which is what its page says."""
+    """No attack takes more than 120 gradients of the encoder, which is what its page says."""
     plan, _ = parse_plan((root / "plans/robust.yaml").read_text("utf-8"), "robust")
-    assert set(plan.surrogates) == set(plan.targets) == {"nano", "nano-robust"}
-    assert {_views(variant.make()) for variant in variants(plan) if not variant.control} == {120}
+    assert (set(plan.surrogates), set(plan.targets)) == ({"nano-robust"}, {"nano", "nano-robust"})
+    assert max(_views(variant.make()) for variant in variants(plan) if not variant.make().blind) <= 120
     page = (root / "docs/research/robust-targets.md").read_text("utf-8")
     assert all(f"<!-- {side} robust -->" in page for side in ("begin", "end"))
 
