@@ -15,9 +15,7 @@ from commands import Cli, make_cli
 from plan_runs import outcome, stored
 from runs import make_other_model, make_photo, start
 
-from segrobust.benchmark.plans.estimate import _views
 from segrobust.benchmark.plans.reading import parse_plan
-from segrobust.benchmark.plans.variants import variants
 
 SMALL = """\
 surrogates: [one]
@@ -163,11 +161,10 @@ def test_the_plans_that_ship_are_plans_and_say_how_they_are_run(root: Path) -> N
         parse_plan(text, name)
 
 
-def test_the_plan_of_robust_targets_is_at_one_cost(root: Path) -> None:
-    """No attack takes more than 120 gradients of the encoder, which is what its page says."""
+def test_the_plan_of_robust_targets_looks_into_the_robust_model(root: Path) -> None:
+    """That none of its attacks costs more than 120 gradients is held with the other tables of all recipes."""
     plan, _ = parse_plan((root / "plans/robust.yaml").read_text("utf-8"), "robust")
     assert (set(plan.surrogates), set(plan.targets)) == ({"nano-robust"}, {"nano", "nano-robust"})
-    assert max(_views(variant.make()) for variant in variants(plan) if not variant.make().blind) <= 120
     page = (root / "docs/research/robust-targets.md").read_text("utf-8")
     assert all(f"<!-- {side} robust -->" in page for side in ("begin", "end"))
 
