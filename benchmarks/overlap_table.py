@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.plan_tables import interval, plan_section
+from benchmarks.plan_tables import estimate_text, plan_section
 from benchmarks.rivals_table import scores
 
 from segrobust.evaluation.statistics import difference
@@ -28,8 +28,8 @@ def pairs_text(results: dict[str, Any]) -> str:
     rows = []
     for first, second in PAIRS:
         sums = [[scores([cells[name, target]]) for name in (first, second)] for target in targets]
-        found = [vars(difference(a, b, seed=seed)) for a, b in sums]
-        rows.append([f"{first} − {second}", *(interval(one, sign=True) for one in found)])
+        found = [difference(a, b, seed=seed) for a, b in sums]
+        rows.append([f"{first} − {second}", *(estimate_text(one, sign=True) for one in found)])
     return markdown_table(["guides", *targets], rows)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from segrobust.benchmark.rows import NO_DEFENCE
+from segrobust.evaluation.statistics import Estimate
 from segrobust.report.layout import by_defence
 from segrobust.report.story import findings_lines
 from segrobust.report.tables import markdown_table
@@ -97,6 +98,11 @@ def interval(found: Cell, digits: int = 3, *, sign: bool = False) -> str:
         return "–"
     value = f"{found['value']:{form}}"
     return value if found["low"] is None else f"{value} [{found['low']:{form}}, {found['high']:{form}}]"
+
+
+def estimate_text(found: Estimate, digits: int = 3, *, sign: bool = False) -> str:
+    """The same of an estimate."""
+    return interval(vars(found), digits, sign=sign)
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from benchmarks.plan_tables import interval, plan_section
+from benchmarks.plan_tables import estimate_text, interval, plan_section
 
-from segrobust.evaluation.statistics import Estimate, Sums, difference, estimate, quotient
+from segrobust.evaluation.statistics import Sums, difference, estimate, quotient
 from segrobust.models.ensemble_names import members_of
 from segrobust.report.tables import markdown_table
 
@@ -25,10 +25,7 @@ def rivals_text(results: dict[str, Any]) -> str:
         results: its ``results.json``, without failures: of protocol clean, the first surrogate a target too.
     """
     seed, surrogates = results["facts"]["seed"], results["facts"]["surrogates"]
-    looked_into = {name for surrogate in surrogates for name in (surrogate, *members_of(surrogate))}
-    others = [target for target in results["facts"]["targets"] if target not in looked_into]
-    white_box = surrogates[0]
-    cells = {(cell["attack"], cell["surrogate"] or "", cell["target"]): cell for cell in results["cells"]}
+    white_box, others, cells = surrogates[0], strangers(results), by_attack(results)
     base = scores([cells[BASE, white_box, white_box]]), losses(cells, (BASE, white_box), others)
     rows = []
     order = ["", *surrogates]
@@ -41,11 +38,11 @@ def rivals_text(results: dict[str, Any]) -> str:
             attack,
             *([made_on or "–"] if len(surrogates) > 1 else []),
             f"{cell['cost']['encoder_backward'] / cell['photos']:.0f}" if made_on else "0",
-            _text(estimate(white, seed=seed)),
-            "1" if itself else _text(quotient(white, base[0], seed=seed), 2),
+            estimate_text(estimate(white, seed=seed)),
+            "1" if itself else estimate_text(quotient(white, base[0], seed=seed), 2),
             interval({key: _percent(share) for key, share in cell["boxes"]["asr50"].items()}, 1),
-            _text(estimate(lost, seed=seed)),
-            "1" if itself else _text(quotient(lost, base[1], seed=seed), 2),
+            estimate_text(estimate(lost, seed=seed)),
+            "1" if itself else estimate_text(quotient(lost, base[1], seed=seed), 2),
         ])  # fmt: skip
     first = cells[BASE, white_box, white_box]
     header = list(HEADER)
@@ -62,15 +59,14 @@ def rivals_text(results: dict[str, Any]) -> str:
 
 def against_text(results: dict[str, Any]) -> str:
     """``OURS`` against every other attack made on the same model: what it leaves there, and what others lose."""
-    seed, (made_on, *_) = results["facts"]["seed"], results["facts"]["surrogates"]
-    others = [target for target in results["facts"]["targets"] if target != made_on]
-    cells = {(cell["attack"], cell["surrogate"] or "", cell["target"]): cell for cell in results["cells"]}
+    seed, made_on = results["facts"]["seed"], results["facts"]["surrogates"][0]
+    others, cells = strangers(results), by_attack(results)
     ours = scores([cells[OURS, made_on, made_on]]), losses(cells, (OURS, made_on), others)
     rows = []
     for attack in dict.fromkeys(attack for attack, where, _ in cells if where == made_on and attack != OURS):
         white, lost = scores([cells[attack, made_on, made_on]]), losses(cells, (attack, made_on), others)
         found = difference(ours[0], white, seed=seed), difference(ours[1], lost, seed=seed)
-        rows.append([f"{OURS} − {attack}", *(_text(one, sign=True) for one in found)])
+        rows.append([f"{OURS} − {attack}", *(estimate_text(one, sign=True) for one in found)])
     return markdown_table(["paired differences", "white box: mIoU", "other models: loss of mIoU"], rows)
 
 
@@ -80,6 +76,17 @@ def falsify_section(results: dict[str, Any], command: str) -> str:
     if len(results["facts"]["surrogates"]) == 1:
         tables.append(against_text(results))
     return "\n\n".join([*tables, "The same run, model by model:", plan_section(results, command)])
+
+
+def strangers(results: dict[str, Any]) -> list[str]:
+    """The targets that no attack of a run looked into."""
+    looked_into = {name for made_on in results["facts"]["surrogates"] for name in (made_on, *members_of(made_on))}
+    return [target for target in results["facts"]["targets"] if target not in looked_into]
+
+
+def by_attack(results: dict[str, Any]) -> dict[tuple[str, str, str], Cell]:
+    """The cells of a run by attack, the model it was made on (empty: none) and target."""
+    return {(cell["attack"], cell["surrogate"] or "", cell["target"]): cell for cell in results["cells"]}
 
 
 def scores(cells: Sequence[Cell]) -> Sums:
@@ -101,7 +108,3 @@ def losses(cells: dict[tuple[str, str, str], Cell], attack: tuple[str, str], tar
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
-
-
-def _text(found: Estimate, digits: int = 3, *, sign: bool = False) -> str:
-    return interval(vars(found), digits, sign=sign)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.attack_variants import QUESTIONS, split
-from benchmarks.plan_tables import command_of, interval
+from benchmarks.plan_tables import command_of, estimate_text
 from benchmarks.rivals_table import scores
 
-from segrobust.evaluation.statistics import Estimate, Sums, difference, estimate, quotient
+from segrobust.evaluation.statistics import Sums, difference, estimate, quotient
 from segrobust.report.tables import markdown_table
 
 Cell = dict[str, Any]
@@ -62,8 +62,8 @@ def robust_text(transferred: dict[str, Any], adaptive: dict[str, Any]) -> str:
     ordered = sorted(names, key=lambda name: -estimate(found[name][1], seed=seed).value)
     rows = []
     for name in ordered:
-        values = [_text(estimate(sums, seed=seed)) for sums in found[name]]
-        minus = "–" if name == BASE else _text(difference(found[name][1], base, seed=seed), sign=True)
+        values = [estimate_text(estimate(sums, seed=seed)) for sums in found[name]]
+        minus = "–" if name == BASE else estimate_text(difference(found[name][1], base, seed=seed), sign=True)
         rows.append([f"`{name}`" + (" *" if name in QUESTIONS else ""), *values[:2], minus, *values[2:]])
     photos = len(base.images)
     half = quotient(taken(HALF, ROBUST, ROBUST), base, seed=seed)
@@ -72,9 +72,9 @@ def robust_text(transferred: dict[str, Any], adaptive: dict[str, Any]) -> str:
     about = (
         f"What is taken of the mIoU, {photos} photos, 8/255, 120 gradients; † looked into. In brackets 95 % intervals "
         "over photos, differences and quotients paired. * Asks for something of its own: [attacks.md](../attacks.md)."
-        f"\n\nRGA made on {ROBUST}: within 4/255 it takes {_text(half)} of what it takes within 8/255; it takes "
-        f"{_text(gain, 2)} times what RGA made on {PLAIN} does; and of {PLAIN} it takes {_text(share)} of what RGA "
-        f"made on {PLAIN} takes."
+        f"\n\nRGA made on {ROBUST}: within 4/255 it takes {estimate_text(half)} of what it takes within 8/255; it "
+        f"takes {estimate_text(gain, 2)} times what RGA made on {PLAIN} does; and of {PLAIN} it takes "
+        f"{estimate_text(share)} of what RGA made on {PLAIN} takes."
     )
     return f"{markdown_table(list(HEADER), rows)}\n\n{about}"
 
@@ -107,10 +107,6 @@ def _photos(*runs: dict[str, Any]) -> tuple[Any, ...]:
     if not common or any(others[image] != asked[0][image] for image in common for others in asked):
         raise SystemExit("the runs are of other photos or prompts; give both the same --split and --limit")
     return common
-
-
-def _text(found: Estimate, digits: int = 3, *, sign: bool = False) -> str:
-    return interval(vars(found), digits, sign=sign)
 
 
 def main() -> None:

@@ -68,9 +68,8 @@ def run_plan(
                 for key, value in _metas(facts, now, command, store.meta("name") or name)
             ]
         )
-        keep_plan(
-            folder, plan
-        )  # after the facts about its models, or a kill between the two would leave it without them
+        # After the facts about its models, or a kill between the two would leave the plan without them.
+        keep_plan(folder, plan)
         folder.results.unlink(missing_ok=True)  # the old aggregates do not hold until this run is finished
         run = Run(plan, folder, store, data, facts)
         tally = Tally(listener, run.expected())
