@@ -68,20 +68,21 @@ def test_weights_are_seen_where_they_are_put(cli: Cli, tmp_path: Path) -> None:
     assert rows(cli("ls", "models").out)["facebook/sam-vit-base"][-2] == "yes"
 
 
-def test_listing_imports_nothing_heavy_and_takes_no_time() -> None:
+def test_listing_imports_nothing_heavy() -> None:
     out = python(
         """
-        import sys, time
-        begun = time.process_time()
+        import sys
         from segrobust.cli.main import main
         try: main(["ls", "models"])
         except SystemExit: pass
-        print("seconds", time.process_time() - begun)
         print(*sys.modules)
         """
     )
-    assert float(out.partition("\nseconds ")[2].split()[0]) < 0.3
-    assert not {"torch", "transformers", "numpy", "scipy", "PIL", "kornia", "rich"} & set(out.splitlines()[-1].split())
+    loaded = set(out.splitlines()[-1].split())
+    assert "segrobust.cli.catalogue" in loaded
+    assert not {"torch", "transformers", "numpy", "scipy", "PIL", "kornia", "rich"} & loaded
+    working = ("attacks", "benchmark", "evaluation", "io", "regions", "report")
+    assert not {f"segrobust.{room}" for room in working} & loaded
 
 
 def test_plug_ins_are_listed_with_the_others(tmp_path: Path) -> None:
