@@ -69,6 +69,20 @@ def test_the_guide_is_the_photo_with_moved_edges_in_its_own_colours(tiny_sam) ->
         attack(tiny_sam, PHOTO, "boundary-shift-guide", steps=1, clean_masks=Masks.from_rles(PHOTO.size, []))
 
 
+@pytest.mark.parametrize("pixels", [4, -4])
+def test_the_guide_is_reached_as_far_as_the_budget_goes(pixels: int) -> None:
+    """Where the embedding is the photo, the nearest photo to the guide is the guide cut to the budget."""
+    attacked = attack(
+        LinearSegmenter(), PHOTO, "boundary-shift-guide", pixels=pixels, similarity="l2", steps=12, clean_masks=MASKS
+    ).image.pixels.astype(int)
+    guide, clean = picture_of_moved_edges(PHOTO.pixels, MASKS, pixels).astype(int), PHOTO.pixels.astype(int)
+    nearest = guide.clip(clean - 8, clean + 8)
+    far = np.abs(guide - clean) > 8
+    assert far.sum() > 300
+    np.testing.assert_array_equal(attacked[far], nearest[far])
+    assert np.abs(attacked - nearest).max() <= 1  # steps of one level go to and fro around what is reached
+
+
 @pytest.mark.parametrize("name", BOUNDARIES)
 @pytest.mark.parametrize("protocol", ["strict", "paper"])
 def test_it_lowers_its_loss_in_the_budget_and_repeats(tiny_sam, name: str, protocol: str) -> None:

@@ -1,5 +1,6 @@
 """What every recipe keeps: the optimum where it is known, the budget whatever it is, the numbers of its seed."""
 
+import contextlib
 import dataclasses
 import inspect
 from fractions import Fraction
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 from linear import LinearSegmenter
 
 from segrobust.attacks.goals import GOALS
-from segrobust.attacks.recipes import RECIPES, attack, make_recipe
+from segrobust.attacks.recipes import RECIPES, attack, make_recipe, settings_of
 from segrobust.attacks.recipes.inputs import INPUTS
 from segrobust.attacks.recipes.neighbours import NEIGHBOURS
 from segrobust.attacks.recipes.queries import QUERIES
 from segrobust.attacks.recipes.steps import STEPS
+from segrobust.attacks.recipes.table import OF_ALL, parameters_of
 from segrobust.attacks.saving import within
 from segrobust.errors import UsageError
 from segrobust.types import Budget, Image, Masks
@@ -25,6 +27,15 @@ from segrobust.types import Budget, Image, Masks
 RUN = [name for name in RECIPES if name != "universal"]  # needs a file: universal/test_universal.py
 GENERIC = {**STEPS, **NEIGHBOURS, **INPUTS}
 SMALLER = {"copies": 2, "neighbours": 2, "samples": 3, "draws": 2, "inner": 2, "images": 1, "steps": 3, "queries": 12}
+
+SHARP = {"tim": {"smoothing": 0}}
+ELSEWHERE = {  # of another aim, or of T-RA's noise
+    "attack-sam": {"right", "down"},
+    "attack-sam-enlarge": {"right", "down"},
+    "attack-sam-target": {"right", "down"},
+    "s-ra": {"rho", "sigma"},
+    "boundary-shift-guide": {"masks", "floor"},
+}
 
 
 def small(name, **more):
@@ -111,6 +122,40 @@ def test_updates_and_views_lower_whatever_objective_there_is(tiny_sam, name, obj
     result = attack(tiny_sam, photo(1, (60, 80)), make_recipe(name, steps=5, objective=objective))
     assert result.loss[-1] < result.loss[0]
     assert (result.image.pixels != photo(1, (60, 80)).pixels).any()
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_what_makes_an_input_attack_is_in_it(tiny_sam, name):
+    """Without its view, or without TIM's smoothing, another photo comes out."""
+    image, recipe = photo(1, (60, 80)), make_recipe(name, **small(name, steps=2, probability=1.0))
+    plain = dataclasses.replace(
+        recipe, pixel_views=(), update=dataclasses.replace(recipe.update, **SHARP.get(name, {}))
+    )
+    photos = [attack(tiny_sam, image, one).image.pixels for one in (recipe, plain)]
+    assert np.mean(photos[0] != photos[1]) > 0.05
+
+
+def other_than(value):
+    """Values near a default, of which a recipe takes at least one."""
+    if isinstance(value, int):
+        return [value + 2, value - 1]
+    return [value / 2, value * 1.5] if value else [0.1, -0.1]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_number_that_can_be_set_reaches_the_recipe(name):
+    defaults = settings_of(make_recipe(name))
+    numbers = {key: default for key, default in parameters_of(name).items() if isinstance(default, int | float)}
+    given = set(numbers) - set(OF_ALL) - set(getattr(RECIPES[name], "keywords", {}))
+    idle = set()
+    for key in given:
+        for value in other_than(numbers[key]):
+            with contextlib.suppress(UsageError):
+                idle |= {key} if settings_of(make_recipe(name, **{key: value})) == defaults else set()
+                break
+        else:
+            pytest.fail(f"{name}: no other {key} is taken")
+    assert idle == ELSEWHERE.get(name, set())
 
 
 @pytest.mark.parametrize("name", GENERIC)

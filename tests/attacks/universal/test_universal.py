@@ -89,6 +89,22 @@ def test_values_that_lie_on_no_photo_stay_where_they_started():
     assert (np.abs(trained.pattern[:, 4:]) < 8 / 255 - 1e-6).mean() > 0.95
 
 
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 99),
+    sizes=st.lists(st.tuples(st.integers(1, 14), st.integers(1, 14)), min_size=1, max_size=3),
+    fit=st.sampled_from(FITS),
+    levels=st.integers(1, 40),
+    step=st.floats(0.1, 90),
+)
+def test_what_is_trained_keeps_its_budget_whatever_the_step(seed, sizes, fit, levels, step):
+    photos = [grey(seed + number, size) for number, size in enumerate(sizes)]
+    recipe = on_a_line(fit=fit, epochs=2, side=6, update=MomentumSign(step / 255, 0.5), epsilon=f"{levels}/255")
+    pattern = train_universal(LinearSegmenter(), photos, recipe, seed=seed).pattern
+    assert pattern.shape == (3, 6, 6)
+    assert 0 < np.abs(pattern).max() <= np.float32(levels / 255)
+
+
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 99),
@@ -327,6 +343,23 @@ def test_photos_on_a_shelf_are_read_when_they_are_asked_for():
     assert shelf[1].name == "p1"
     assert [photo.name for photo in shelf[1:]] == ["p1", "p2"]
     assert asked == [1, 1, 2]
+
+
+def test_a_recipe_that_augments_shows_crops_and_one_that_does_not_shows_photos():
+    @dataclasses.dataclass(frozen=True)
+    class Noting(OwnWeights):
+        sizes: set = dataclasses.field(default_factory=set)
+
+        def __call__(self, scene):
+            self.sizes.add(scene.image.size)
+            return super().__call__(scene)
+
+    photos, goals = [grey(number, (20, 30)) for number in range(4)], (Noting(), Noting())
+    for goal, augment in zip(goals, (False, True), strict=True):
+        train_universal(LinearSegmenter(), photos, on_a_line(goal=goal, epochs=3, augment=augment))
+    assert goals[0].sizes == {(20, 30)}
+    assert len(goals[1].sizes) > 5
+    assert {name for name in UNIVERSAL if make_universal(name).augment} == {"sam-uap"}
 
 
 def test_crops_are_parts_of_the_photo():
