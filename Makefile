@@ -65,12 +65,15 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Each test uses one thread. A file stays in one process, since its tests share what they set up.
+SPREAD := -n auto --maxprocesses 4 --dist loadfile
+
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow"
 	@$(MAKE) --no-print-directory test-fastsam
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 	@$(MAKE) --no-print-directory test-fastsam
 
 test-fastsam: $(FASTSAM_STAMP)

@@ -1,5 +1,7 @@
 """What every room's tests share: the golden files and the tiny SAM that made them."""
 
+import gc
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Sums in another order differ in the last bits: one thread, so that a test means the same on every machine.
 torch.set_num_threads(1)
+
+# The engine collects garbage between models, and a collection looks at all objects: torch's are no garbage.
+gc.freeze()
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("patient", deadline=None)
@@ -62,3 +67,11 @@ def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     write_sa1b(home / "b.json", Masks.from_dense(dense), "b.png")
     run(configure(tiny_model, *photos, attacks=("rga", *CONTROLS)), home / "out", Silent())
     return home / "out"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What was logged about names that are no text is escaped: processes send their reports as UTF-8."""
+    report = yield
+    report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
+    return report

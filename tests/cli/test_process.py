@@ -59,7 +59,7 @@ def test_a_run_killed_anywhere_resumes_to_the_same_files(home: Path, cli: Cli, t
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_does(home: Path, cli: Cli, tiny_model: Path) -> None:
-    flags = ("attack", "photos/a.png", "-m", tiny_model, "--steps", "200", "-o", "out")
+    flags = ("attack", "photos/a.png", "-m", tiny_model, "--steps", "60", "-o", "out")
     process = start(home, *flags)
     while process.poll() is None and not (home / "out/adv/a.noise.png").exists():
         time.sleep(0.01)

@@ -15,7 +15,7 @@ import torch
 from answering import Bright as OneAnswer
 from plan_runs import MODELS, PLAN, Bright, make_home, outcome, run_home, stored
 
-from segrobust.benchmark.plans import making, scoring
+from segrobust.benchmark.plans import bench, making, scoring
 from segrobust.benchmark.plans.bench import open_data
 from segrobust.benchmark.plans.engine import Run
 from segrobust.benchmark.plans.folder import existing_folder
@@ -302,7 +302,7 @@ def test_a_broken_photo_is_failed_rows_and_the_rest_goes_on(patched: None, tmp_p
 def test_out_of_memory_halves_the_batch_then_is_a_failure(
     patched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home, tried = make_home(tmp_path, 1), []
+    home, tried, freed = make_home(tmp_path, 1), [], []
     attack, score = making.attack, scoring.compare
 
     def greedy(*given: Any, encoder_batch: int | None, **rest: Any) -> Any:
@@ -318,8 +318,11 @@ def test_out_of_memory_halves_the_batch_then_is_a_failure(
 
     monkeypatch.setattr(making, "attack", greedy)
     monkeypatch.setattr(scoring, "compare", full)
+    monkeypatch.setattr(bench, "free_memory", lambda: freed.append(len(tried)))  # a collection takes long here
     run_home(home)
     assert Counter(tried) == Counter([None] * 8 + [4, 2, 1] * 2 + [4] * 2)  # two attacks, each oblivious and adaptive
+    again = [number for number, batch in enumerate(tried) if batch]
+    assert set(again) <= set(freed), "memory is freed before each further try"
     found = rows_of(home / "out")
     assert {row.attack for row in found if not row.done} == {"away[steps=2]"}
     assert all("out of memory" in str(row.error) for row in found if not row.done)
