@@ -1,4 +1,4 @@
-"""How long does the command line take before it does anything? Processor time of whole processes, nothing cached in ours.
+"""How long does the command line take before it does anything? Processor time of whole processes.
 
     python -m benchmarks.start_up [--repeats 10]
 
