@@ -21,6 +21,7 @@ from segrobust.benchmark.plans.engine import Run
 from segrobust.benchmark.plans.folder import existing_folder
 from segrobust.benchmark.plans.store import Store
 from segrobust.benchmark.plans.tables import rows
+from segrobust.benchmark.plans.verify import verify_run
 from segrobust.benchmark.rows import Row
 from segrobust.errors import CapabilityError, MissingError, UsageError
 from segrobust.io.images import read_image
@@ -189,6 +190,29 @@ def test_a_plan_with_more_continues_a_folder_and_ends_as_if_it_had_been_there_fr
     (tmp_path / "plan.yaml").write_text(fewer)
     with pytest.raises(UsageError, match="holds another run"):  # less would leave rows that no plan names
         run_home(tmp_path)
+
+
+def test_an_attack_on_a_surrogate_of_its_own_is_added_to_what_is_there(
+    patched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Glow(Bright):
+        fingerprint = "c" * 64
+
+    monkeypatch.setitem(MODELS, "glow", lambda: Glow("glow", 0.4))
+    plan = PLAN.replace("  - {attack: rga-untargeted, label: away, sweep: {steps: [2, 3]}}\n", "")
+    before = run_home(make_home(tmp_path, 1, plan))
+    more = "  - {attack: rga, steps: 3, surrogates: [glow]}\n"
+    (tmp_path / "plan.yaml").write_text(plan.replace("epsilons:", more + "epsilons:"))
+    added = run_home(tmp_path)
+    found = {(row.attack, row.surrogate, row.target) for row in rows_of(tmp_path / "out") if not row.control}
+    assert found == {("rga[steps=3]", name, target) for name in ("bright", "glow") for target in ("bright", "dark")}
+    whole = run_home(tmp_path, out="whole")
+    assert outcome(tmp_path / "out") == outcome(tmp_path / "whole")
+    assert len(before) + len(added) == len(whole)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["facts"]["surrogates"] == ["bright", "glow"]
+    assert results["facts"]["models"]["glow"]["sha256"] == "c" * 64
+    assert verify_run(tmp_path / "out") == []
 
 
 def test_a_folder_grows_with_the_models_it_was_begun_with(

@@ -50,6 +50,22 @@ def test_shots_are_the_original_the_controls_and_each_attack_on_each_surrogate_a
     assert [adaptive.faces(d) for d in ("none", "blur-s1", "bits-4")] == [False, False, True]
 
 
+def test_an_attack_may_have_surrogates_of_its_own() -> None:
+    attacks: list[Any] = [
+        "rga",
+        {"attack": "rga", "surrogates": ["c", "b", "c"]},
+        {"attack": "mi", "surrogates": ["b"]},
+    ]
+    plan = plan_of(attacks=attacks)
+    assert plan.models == ("a", "c", "b")
+    assert [shot.name[:2] for shot in shots(plan)[3:]] == [("rga", "a"), ("rga", "c"), ("rga", "b"), ("mi", "b")]
+    for second in ({"surrogates": ["a", "b"]}, {"surrogates": ["b"], "label": "rga", "steps": 3}):
+        with pytest.raises(UsageError, match="two attacks are called 'rga'; give one a 'label'"):
+            plan_of(attacks=["rga", {"attack": "rga", **second}])
+    with pytest.raises(UsageError, match="surrogates"):
+        plan_of(attacks=[{"attack": "rga", "surrogates": []}])
+
+
 def key(shot: Shot, photo: str = "p", **changed: Any) -> str:
     return attack_key(plan_of(**changed), shot, photo, FACTS)
 

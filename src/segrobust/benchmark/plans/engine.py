@@ -105,7 +105,7 @@ class Run:
         """Attacks that are not on disk, model by model."""
         made = {key for key, name in self.store.made_keys().items() if name and self.folder.object(name).exists()}
         first = self.plan.surrogates[0]
-        for surrogate in self.plan.surrogates:
+        for surrogate in self.plan.white_boxes:
             chosen = [n for n, shot in enumerate(self.shots) if n and (shot.surrogate or first) == surrogate]
             for dataset, position, image in self.photos():
                 photo = self.store.photo(dataset, image)

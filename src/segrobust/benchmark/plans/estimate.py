@@ -102,7 +102,7 @@ def count_calls(plan: Plan, data: Mapping[str, Dataset]) -> Estimate:
     needs = any("masks" in shot.variant.make().needs for shot in attacks)
     for name in plan.models:
         asked = plan.protocol("clean") is not None and name == plan.prompt_source
-        whole[name] += int(asked or (needs and name in plan.surrogates))
+        whole[name] += int(asked or (needs and name in plan.white_boxes))
     prompted = any(entry.protocol != "everything" for entry in plan.protocols)
     scores = 0
     for entry in plan.defences:
@@ -175,7 +175,7 @@ def probe(plan: Plan, image: Image, names: Iterable[str], said: Callable[[str], 
         said(name)
         model = load_model(plan, name)
         check_model(plan, name, model)
-        measured[name] = _measure(plan, model, image, name in plan.surrogates)
+        measured[name] = _measure(plan, model, image, name in plan.white_boxes)
         del model
     return measured
 

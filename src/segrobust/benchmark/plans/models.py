@@ -32,7 +32,7 @@ def check_model(plan: Plan, name: str, model: Segmenter) -> Facts:
         CapabilityError: a surrogate gives no gradients, or a target cannot do what the plan asks.
         MissingError: a memory limit that no gradient fits into.
     """
-    if name in plan.surrogates:
+    if name in plan.white_boxes:
         white = require_white_box(model)
         if plan.loading(name)["max_memory"] is not None:
             white.views_at_a_time(1)  # a limit that nothing fits into is told now

@@ -123,6 +123,7 @@ class AttackEntry(Part):
         parameters: changed ones.
         sweep: values of a parameter, each of which makes an attack; of several parameters, all combinations.
         epsilons: budgets (None: those of the plan).
+        surrogates: white boxes that it is made on (None: those of the plan).
     """
 
     attack: str
@@ -130,6 +131,7 @@ class AttackEntry(Part):
     parameters: dict[str, Any] = Field(default_factory=dict)
     sweep: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     epsilons: tuple[str, ...] | None = Field(default=None, min_length=1)
+    surrogates: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -147,6 +149,11 @@ class AttackEntry(Part):
     @classmethod
     def _epsilons(cls, value: Any) -> Any:
         return tuple(epsilon(one) for one in value) if isinstance(value, (list, tuple)) else value
+
+    @field_validator("surrogates")
+    @classmethod
+    def _surrogates_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return value and tuple(dict.fromkeys(value))
 
     @model_validator(mode="after")
     def _makes_attacks(self) -> Self:

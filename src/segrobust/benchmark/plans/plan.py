@@ -27,7 +27,7 @@ class Plan(Part):
     """Attacks made on some models, shown to others, with and without defences, on several data sets.
 
     Attributes:
-        surrogates: white boxes that the attacks are made on; see ``models.load``.
+        surrogates: white boxes that the attacks are made on, unless they name their own; see ``models.load``.
         targets: models that score the photos; a black box will do.
         attacks: see ``AttackEntry``. The original photo, uniform noise and noise of random signs are always there.
         epsilons: budgets, written ``8/255``; the first is the headline and appears in no label.
@@ -133,12 +133,18 @@ class Plan(Part):
     @property
     def roles(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
         """What is asked of which model."""
-        return self.surrogates, self.targets, self.prompt_source
+        return self.white_boxes, self.targets, self.prompt_source
+
+    @property
+    def white_boxes(self) -> tuple[str, ...]:
+        """The plan's surrogates, then those of single attacks."""
+        own = (name for entry in self.attacks for name in entry.surrogates or ())
+        return tuple(dict.fromkeys((*self.surrogates, *own)))
 
     @property
     def models(self) -> tuple[str, ...]:
         """Every model, once."""
-        return tuple(dict.fromkeys((*self.surrogates, *self.targets)))
+        return tuple(dict.fromkeys((*self.white_boxes, *self.targets)))
 
     @property
     def adaptive_defences(self) -> tuple[str, ...]:

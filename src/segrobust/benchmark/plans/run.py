@@ -95,7 +95,7 @@ def _known_models(plan: Plan, out: Path) -> dict[str, Facts]:
     bench = Bench(plan, PlanFolder(out), {name: known[name] for name in plan.models if name in known})
     for name in plan.models:
         bench.model(name)
-    return bench.facts
+    return {name: bench.facts[name] for name in plan.models}  # in the plan's order, however the folder came about
 
 
 def _metas(facts: Mapping[str, Facts], now: dict[str, Any], command: Sequence[str], name: str) -> list[tuple[str, str]]:

@@ -86,7 +86,7 @@ def facts_of(run: Run) -> Facts:
         command=COMMAND,
         seed=plan.seed,
         attacks=tuple(labels),
-        surrogates=plan.surrogates,
+        surrogates=plan.white_boxes,
         targets=plan.targets,
         datasets=_datasets(run),
         models={name: dict(facts) for name, facts in run.facts.items()},

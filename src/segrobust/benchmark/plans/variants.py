@@ -1,10 +1,11 @@
 """The photos of a plan that are shown to its targets: the original, the controls, and every attack."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from segrobust.attacks.recipes import Recipe, make_recipe
-from segrobust.benchmark.plans.parts import CONTROLS, PlaceError
+from segrobust.benchmark.plans.parts import CONTROLS, PlaceError, ours
 from segrobust.benchmark.plans.plan import Plan
 from segrobust.benchmark.rows import CLEAN, NO_DEFENCE
 
@@ -18,12 +19,24 @@ class Variant:
         recipe: its name.
         epsilon: the budget; ``0`` for the original photo.
         parameters: what is changed of the recipe.
+        surrogates: what it is made on; of noise, nothing.
     """
 
     label: str
     recipe: str
     epsilon: str
     parameters: dict[str, Any] = field(default_factory=dict)
+    surrogates: tuple[str, ...] = ()
+
+    def also_on(self, other: "Variant") -> "Variant":
+        """The same attack, made on the other's surrogates too.
+
+        Raises:
+            ValueError: the other is another attack, or is made on one of the same surrogates.
+        """
+        if replace(other, surrogates=self.surrogates) != self or set(self.surrogates) & set(other.surrogates):
+            raise ValueError(f"two attacks are called {self.label!r}; give one a 'label'")
+        return replace(self, surrogates=(*self.surrogates, *other.surrogates))
 
     @property
     def control(self) -> bool:
@@ -66,7 +79,7 @@ def variants(plan: Plan) -> tuple[Variant, ...]:
     """The controls of every budget, then the attacks, in the order of the plan.
 
     Raises:
-        PlaceError: two of them would have the same label in tables.
+        PlaceError: two of them would be the same row of tables.
     """
     attacks: dict[str, Variant] = {}
     for place, entry in enumerate(plan.attacks):
@@ -74,9 +87,9 @@ def variants(plan: Plan) -> tuple[Variant, ...]:
             shown = {key: value for key, value in changed.items() if entry.label is None or key in entry.sweep}
             for epsilon in entry.epsilons or plan.epsilons:
                 label = _label(plan, entry.label or entry.attack, shown, epsilon)
-                if label in attacks:
-                    raise PlaceError(f"two attacks are called {label!r}; give one a 'label'", "attacks", place)
-                attacks[label] = Variant(label, entry.attack, epsilon, changed)
+                found = Variant(label, entry.attack, epsilon, changed, entry.surrogates or plan.surrogates)
+                before = attacks.get(label)
+                attacks[label] = found if before is None else ours(partial(before.also_on, found), "attacks", place)
     budgets = dict.fromkeys([*plan.epsilons, *(variant.epsilon for variant in attacks.values())])
     controls = [Variant(_label(plan, name, {}, epsilon), name, epsilon) for epsilon in budgets for name in CONTROLS]
     for control in controls:
@@ -97,9 +110,10 @@ def shots(plan: Plan) -> tuple[Shot, ...]:
         *(Shot(variant) for variant in every if variant.control),
         *(
             Shot(variant, surrogate, defence)
-            for surrogate in plan.surrogates
+            for surrogate in plan.white_boxes
             for defence in adapted
             for variant in attacks
+            if surrogate in variant.surrogates
         ),
     )
 
