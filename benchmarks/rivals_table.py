@@ -18,18 +18,19 @@ HEADER = (
 )  # fmt: skip
 
 
-def rivals_text(results: dict[str, Any]) -> str:
-    """The table of plans/falsify.yaml or plans/ensembles.yaml, and what it is of.
+def rivals_text(results: dict[str, Any], surrogates: Sequence[str]) -> str:
+    """A table of plans/falsify.yaml or plans/ensembles.yaml, and what it is of.
 
     Args:
         results: its ``results.json``, without failures: of protocol clean, the first surrogate a target too.
+        surrogates: of which of the run's surrogates; the other models are those in none of these.
     """
-    seed, surrogates = results["facts"]["seed"], results["facts"]["surrogates"]
-    white_box, others, cells = surrogates[0], strangers(results), by_attack(results)
+    seed, others, cells = results["facts"]["seed"], strangers(results, surrogates), by_attack(results)
+    white_box = surrogates[0]
     base = scores([cells[BASE, white_box, white_box]]), losses(cells, (BASE, white_box), others)
     rows = []
     order = ["", *surrogates]
-    made = dict.fromkeys((attack, made_on) for attack, made_on, _ in cells if attack != "clean")
+    made = dict.fromkeys((attack, on) for attack, on, _ in cells if attack != "clean" and on in order)
     for attack, made_on in sorted(made, key=lambda pair: order.index(pair[1])):
         cell = cells[attack, made_on, white_box]
         white, lost = scores([cell]), losses(cells, (attack, made_on), others)
@@ -60,7 +61,7 @@ def rivals_text(results: dict[str, Any]) -> str:
 def against_text(results: dict[str, Any]) -> str:
     """``OURS`` against every other attack made on the same model: what it leaves there, and what others lose."""
     seed, made_on = results["facts"]["seed"], results["facts"]["surrogates"][0]
-    others, cells = strangers(results), by_attack(results)
+    others, cells = strangers(results, [made_on]), by_attack(results)
     ours = scores([cells[OURS, made_on, made_on]]), losses(cells, (OURS, made_on), others)
     rows = []
     for attack in dict.fromkeys(attack for attack, where, _ in cells if where == made_on and attack != OURS):
@@ -71,16 +72,27 @@ def against_text(results: dict[str, Any]) -> str:
 
 
 def falsify_section(results: dict[str, Any], command: str) -> str:
-    """The tables above, then what all plans show."""
-    tables = [rivals_text(results)]
-    if len(results["facts"]["surrogates"]) == 1:
-        tables.append(against_text(results))
-    return "\n\n".join([*tables, "The same run, model by model:", plan_section(results, command)])
+    """Of plans/falsify.yaml: one surrogate, then what more of them give, then what all plans show."""
+    surrogates = results["facts"]["surrogates"]
+    tables = [rivals_text(results, surrogates[:1]), against_text(results)]
+    if surrogates[1:]:
+        tables += ["With a second surrogate, on the models that are in neither:", rivals_text(results, surrogates)]
+    return "\n\n".join([*tables, _model_by_model(results, command)])
 
 
-def strangers(results: dict[str, Any]) -> list[str]:
-    """The targets that no attack of a run looked into."""
-    looked_into = {name for made_on in results["facts"]["surrogates"] for name in (made_on, *members_of(made_on))}
+def ensembles_section(results: dict[str, Any], command: str) -> str:
+    """Of plans/ensembles.yaml: all surrogates, then what all plans show."""
+    return f"{rivals_text(results, results['facts']['surrogates'])}\n\n{_model_by_model(results, command)}"
+
+
+def headline(results: dict[str, Any], _command: str) -> str:
+    """The README's table: attacks made on the plan's first surrogate."""
+    return rivals_text(results, results["facts"]["surrogates"][:1])
+
+
+def strangers(results: dict[str, Any], surrogates: Sequence[str]) -> list[str]:
+    """The targets of a run that no attack made on some surrogates looked into."""
+    looked_into = {name for made_on in surrogates for name in (made_on, *members_of(made_on))}
     return [target for target in results["facts"]["targets"] if target not in looked_into]
 
 
@@ -104,6 +116,10 @@ def losses(cells: dict[tuple[str, str, str], Cell], attack: tuple[str, str], tar
     before = scores([cells["clean", "", target] for target in targets])
     after = scores([cells[*attack, target] for target in targets])
     return Sums(before.images, before.sums - after.sums, before.counts)
+
+
+def _model_by_model(results: dict[str, Any], command: str) -> str:
+    return f"The same run, model by model:\n\n{plan_section(results, command)}"
 
 
 def _percent(share: float | None) -> float | None:

@@ -23,7 +23,7 @@ from benchmarks.boundary_table import boundaries_section
 from benchmarks.markers import fill
 from benchmarks.overlap_table import overlap_section
 from benchmarks.plan_tables import command_of, plan_section
-from benchmarks.rivals_table import falsify_section, rivals_text
+from benchmarks.rivals_table import ensembles_section, falsify_section, headline
 
 from segrobust.models.presence import where
 from segrobust.models.table import ENTRIES
@@ -88,8 +88,8 @@ def main() -> None:
         ("docs/research/overlap.md", "overlap", partial(plan_text, section=overlap_section)),
         ("docs/research/falsify.md", "falsify-ideas", plan_text),
         ("docs/research/falsify.md", "falsify", partial(plan_text, section=falsify_section)),
-        ("docs/research/falsify.md", "ensembles", partial(plan_text, section=falsify_section)),
-        ("README.md", "falsify", partial(plan_text, section=lambda results, command: rivals_text(results))),
+        ("docs/research/falsify.md", "ensembles", partial(plan_text, section=ensembles_section)),
+        ("README.md", "falsify", partial(plan_text, section=headline)),
         ("docs/research/boundaries.md", "boundaries", partial(plan_text, section=boundaries_section)),
     ):
         if (args.runs / name / "results.json").exists():

@@ -37,7 +37,7 @@ def results() -> dict[str, Any]:
 
 
 def test_quotients_are_those_of_the_means(table: ModuleType, results: dict[str, Any]) -> None:
-    text = table.rivals_text(results)
+    text = table.rivals_text(results, ["nano"])
     rows = {line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in text.splitlines()[2:5]}
     assert rows["rga"] == ["40", "0.500 [0.500, 0.500]", "1", "100.0 [100.0, 100.0]", "0.200 [0.200, 0.200]", "1"]
     assert rows["ours"][1:3] == ["0.250 [0.250, 0.250]", "0.50 [0.50, 0.50]"]
@@ -68,15 +68,17 @@ def test_ensembles_have_rows_of_their_own_and_only_strangers_count(table: Module
         for image in "abc"
     ]
     found = aggregate(rows, FACTS)
-    found["facts"] |= {
-        "surrogates": ["nano", "nano+vit@alternate"], "targets": ["nano", "vit", "conv"], "seed": 0
-    }  # fmt: skip
-    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in table.rivals_text(found).splitlines()]
+    both = ["nano", "nano+vit@alternate"]
+    found["facts"] |= {"surrogates": both, "targets": ["nano", "vit", "conv"], "seed": 0}
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in table.rivals_text(found, both).splitlines()]
     assert lines[0][1:4] == ["made on", "gradients", "nano: mIoU ↑"]
     assert lines[2][:2] + lines[2][4:5] + lines[2][-1:] == ["rga", "nano", "1", "1"]
     assert lines[3][:2] == ["rga", "nano+vit@alternate"]
     assert lines[3][4] == "1.20 [1.20, 1.20]"
     assert lines[3][-2:] == ["0.500 [0.500, 0.500]", "2.50 [2.50, 2.50]"]
+    alone = [[c.strip() for c in line.split("|")[1:-1]] for line in table.headline(found, "").splitlines()]
+    assert [line[0] for line in alone[2:-2]] == ["rga"]
+    assert alone[2][-2] == "0.150 [0.150, 0.150]", "made on nano, both others count"
 
 
 def test_cells_of_other_photos_are_not_compared(table: ModuleType, results: dict[str, Any]) -> None:
@@ -84,7 +86,7 @@ def test_cells_of_other_photos_are_not_compared(table: ModuleType, results: dict
         if (cell["attack"], cell["target"]) == ("ours", "conv"):
             cell["per_image"]["image"] = ["a", "b", "d"]
     with pytest.raises(SystemExit, match="ours on conv is scored on other photos or prompts"):
-        table.rivals_text(results)
+        table.rivals_text(results, ["nano"])
 
 
 def test_the_command_is_the_plans_with_what_the_run_limited(
