@@ -65,7 +65,8 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Each test uses one thread. A file stays in one process, since its tests share what they set up.
+# Each test uses one thread. A file stays in one process, since its tests share what they set up. Slow tests take turns:
+# some fill the memory.
 SPREAD := -n auto --maxprocesses 4 --dist loadfile
 
 test: lint
@@ -73,7 +74,8 @@ test: lint
 	@$(MAKE) --no-print-directory test-fastsam
 
 test-all: lint
-	$(BIN)/python -m pytest $(SPREAD)
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow"
+	$(BIN)/python -m pytest -m slow
 	@$(MAKE) --no-print-directory test-fastsam
 
 test-fastsam: $(FASTSAM_STAMP)
