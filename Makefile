@@ -65,8 +65,8 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Each test uses one thread. A file stays in one process, since its tests share what they set up. Slow tests take turns:
-# some fill the memory.
+# Torch has one thread in each process. At most four, as each holds torch and models of its own. A file stays in one of
+# them, since its tests share what they set up. Slow tests take turns: some fill the memory.
 SPREAD := -n auto --maxprocesses 4 --dist loadfile
 
 test: lint

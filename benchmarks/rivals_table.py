@@ -71,12 +71,26 @@ def against_text(results: dict[str, Any]) -> str:
     return markdown_table(["paired differences", "white box: mIoU", "other models: loss of mIoU"], rows)
 
 
+def surrogates_text(results: dict[str, Any]) -> str:
+    """What an attack loses on the first surrogate, and gains on the models in none, by being made on another one."""
+    (first, *more), seed, cells = results["facts"]["surrogates"], results["facts"]["seed"], by_attack(results)
+    others, rows = strangers(results, [first, *more]), []
+    for attack, made_on in dict.fromkeys((attack, on) for attack, on, _ in cells if on in more):
+        if (attack, first, first) in cells:
+            white = [scores([cells[attack, on, first]]) for on in (made_on, first)]
+            lost = [losses(cells, (attack, on), others) for on in (made_on, first)]
+            found = (difference(*white, seed=seed), difference(*lost, seed=seed))
+            rows.append([f"{attack}: {made_on} − {first}", *(estimate_text(one, sign=True) for one in found)])
+    return markdown_table(["paired differences", f"{first}: mIoU", "other models: loss of mIoU"], rows)
+
+
 def falsify_section(results: dict[str, Any], command: str) -> str:
     """Of plans/falsify.yaml: one surrogate, then what more of them give, then what all plans show."""
     surrogates = results["facts"]["surrogates"]
     tables = [rivals_text(results, surrogates[:1]), against_text(results)]
     if surrogates[1:]:
         tables += ["With a second surrogate, on the models that are in neither:", rivals_text(results, surrogates)]
+        tables.append(surrogates_text(results))
     return "\n\n".join([*tables, _model_by_model(results, command)])
 
 

@@ -3,14 +3,16 @@
     python -m benchmarks.start_up [--repeats 10]
 
 Beside what Python itself takes and what typer, which reads the command line, takes to be imported. The least and the
-median of the repeats: the least is what the machine can do, the median what a user waits for.
+median of the repeats. With user and system time together it does not matter much who else is busy.
 """
 
 import argparse
+import platform
 import resource
 import statistics
 import subprocess
 import sys
+from importlib.metadata import version
 
 from segrobust.report.tables import markdown_table
 
@@ -42,6 +44,8 @@ def main() -> None:
         taken = [processor_seconds(arguments) for _ in range(args.repeats)]
         rows.append((name, f"{min(taken):.2f}", f"{statistics.median(taken):.2f}"))
     print(markdown_table(("command", "least, s", "median, s"), rows))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("typer", "torch"))
+    print(f"\n{platform.machine()}, python {platform.python_version()}, {versions}")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,9 @@ def test_ours_is_compared_with_each_of_the_others(
     assert lines[2:] == [["ours − rga", "-0.250 [-0.250, -0.250]", "+0.150 [+0.150, +0.150]"]]
 
 
-def test_ensembles_have_rows_of_their_own_and_only_strangers_count(table: ModuleType) -> None:
+def test_ensembles_have_rows_of_their_own_and_only_strangers_count(
+    table: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second member of the ensemble is looked into as well, so ``conv`` alone is another model."""
     scores = {
         ("clean", None): (1.0, 1.0, 1.0),
@@ -79,6 +81,16 @@ def test_ensembles_have_rows_of_their_own_and_only_strangers_count(table: Module
     alone = [[c.strip() for c in line.split("|")[1:-1]] for line in table.headline(found, "").splitlines()]
     assert [line[0] for line in alone[2:-2]] == ["rga"]
     assert alone[2][-2] == "0.150 [0.150, 0.150]", "made on nano, both others count"
+    monkeypatch.setattr(table, "plan_section", lambda results, command: command)
+    monkeypatch.setattr(table, "OURS", "rga")
+    said = table.falsify_section(found, "COMMAND").split("\n\n")
+    assert [("vit, conv," in part, "other models: conv," in part) for part in (said[1], said[5])] == [
+        (True, False), (False, True)
+    ]  # fmt: skip
+    gained = [cell.strip() for cell in said[6].splitlines()[2].split("|")[1:-1]]
+    assert gained == [f"rga: {both[1]} − nano", "+0.100 [+0.100, +0.100]", "+0.300 [+0.300, +0.300]"]
+    assert said[-1] == "COMMAND"
+    assert table.ensembles_section(found, "COMMAND").split("\n\n")[:2] == said[4:6]
 
 
 def test_cells_of_other_photos_are_not_compared(table: ModuleType, results: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ GENERIC = {**STEPS, **NEIGHBOURS, **INPUTS}
 SMALLER = {"copies": 2, "neighbours": 2, "samples": 3, "draws": 2, "inner": 2, "images": 1, "steps": 3, "queries": 12}
 
 SHARP = {"tim": {"smoothing": 0}}
-ELSEWHERE = {  # of another aim, or of T-RA's noise
+IDLE = {  # numbers that belong to another aim of the same function, or to T-RA's noise: to set them changes nothing
     "attack-sam": {"right", "down"},
     "attack-sam-enlarge": {"right", "down"},
     "attack-sam-target": {"right", "down"},
@@ -155,7 +155,7 @@ def test_every_number_that_can_be_set_reaches_the_recipe(name):
                 break
         else:
             pytest.fail(f"{name}: no other {key} is taken")
-    assert idle == ELSEWHERE.get(name, set())
+    assert idle == IDLE.get(name, set())
 
 
 @pytest.mark.parametrize("name", GENERIC)

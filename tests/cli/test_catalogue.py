@@ -85,6 +85,13 @@ def test_listing_imports_nothing_heavy() -> None:
     assert not {f"segrobust.{room}" for room in working} & loaded
 
 
+def test_what_attacks_import_is_needed() -> None:
+    """``scipy.stats`` would take as long as nearly all the rest."""
+    loaded = python("import sys, segrobust.attacks.recipes, segrobust.benchmark.plans.run; print(*sys.modules)").split()
+    assert "torch" in loaded
+    assert not {"scipy.stats", "matplotlib", "transformers", "rich"} & set(loaded)
+
+
 def test_plug_ins_are_listed_with_the_others(tmp_path: Path) -> None:
     put_package(tmp_path, "theirs", "", "2.0")
     (tmp_path / "theirs-2.0.dist-info/entry_points.txt").write_text("[segrobust.models]\ntheir-sam = theirs:load\n")

@@ -125,7 +125,10 @@ WRONG = [
         changed(ATTACK, "  - {attack: rga, steps: 1, sweep: {steps: [2]}}"),
         "plan.yaml:5: attacks.1.sweep.steps: 'steps' is both set and swept",
     ),
-    (changed(ATTACK, "  - rga"), "plan.yaml:5: attacks.1: two attacks are called 'rga'; give one a 'label'"),
+    (
+        changed(ATTACK, "  - rga"),
+        "plan.yaml:5: attacks.1: 'rga' is made on 'nano' twice; leave one out, or give one a 'label'",
+    ),
     (changed("label: plain", "label: clean"), "plan.yaml:4: attacks: an attack may not be called 'clean'"),
     (
         changed(ATTACK, "  - {attack: rga, epsilons: [9]}"),

@@ -201,16 +201,21 @@ def test_an_attack_on_a_surrogate_of_its_own_is_added_to_what_is_there(
     monkeypatch.setitem(MODELS, "glow", lambda: Glow("glow", 0.4))
     plan = PLAN.replace("  - {attack: rga-untargeted, label: away, sweep: {steps: [2, 3]}}\n", "")
     before = run_home(make_home(tmp_path, 1, plan))
-    more = "  - {attack: rga, steps: 3, surrogates: [glow]}\n"
-    (tmp_path / "plan.yaml").write_text(plan.replace("epsilons:", more + "epsilons:"))
+    own = "{attack: %s, surrogates: [glow]}"
+    first, last = own % "mi, steps: 2", own % "rga, steps: 3"
+    (tmp_path / "plan.yaml").write_text(
+        plan.replace("attacks:", f"attacks:\n  - {first}").replace("epsilons:", f"  - {last}\nepsilons:")
+    )
     added = run_home(tmp_path)
     found = {(row.attack, row.surrogate, row.target) for row in rows_of(tmp_path / "out") if not row.control}
-    assert found == {("rga[steps=3]", name, target) for name in ("bright", "glow") for target in ("bright", "dark")}
+    made = [("rga[steps=3]", "bright"), ("rga[steps=3]", "glow"), ("mi[steps=2]", "glow")]
+    assert found == {(*one, target) for one in made for target in ("bright", "dark")}
     whole = run_home(tmp_path, out="whole")
     assert outcome(tmp_path / "out") == outcome(tmp_path / "whole")
     assert len(before) + len(added) == len(whole)
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["facts"]["surrogates"] == ["bright", "glow"]
+    assert results["facts"]["attacks"] == ["mi[steps=2]", "rga[steps=3]"], "in the plan's order, not the surrogates'"
     assert results["facts"]["models"]["glow"]["sha256"] == "c" * 64
     assert verify_run(tmp_path / "out") == []
 
@@ -244,6 +249,23 @@ def test_a_surrogate_that_becomes_a_target_is_looked_at_as_one(
     with pytest.raises(CapabilityError, match="model 'bright' takes no boxes"):
         run_home(tmp_path)
     (tmp_path / "plan.yaml").write_text(PLAN.replace("[bright, dark]", "[dark]"))
+    assert run_home(tmp_path) == []
+
+
+@pytest.mark.parametrize("targets", ["[bright]", "[bright, dark]"])  # unknown before, and known as a target
+def test_a_surrogate_of_one_attack_must_give_gradients(patched: None, tmp_path: Path, targets: str) -> None:
+    plan = PLAN.replace("[bright, dark]", targets)
+    own = plan.replace("steps: 3}", "steps: 3, surrogates: [dark]}")
+    with pytest.raises(CapabilityError, match="dark"):
+        run_home(make_home(tmp_path, 1, own))
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "plan.yaml").write_text(plan)
+    run_home(tmp_path)
+    more = "  - {attack: mi, surrogates: [dark]}\n"
+    (tmp_path / "plan.yaml").write_text(plan.replace("epsilons:", more + "epsilons:"))
+    with pytest.raises(CapabilityError, match="dark"):
+        run_home(tmp_path)
+    (tmp_path / "plan.yaml").write_text(plan)
     assert run_home(tmp_path) == []
 
 

@@ -59,8 +59,11 @@ def test_an_attack_may_have_surrogates_of_its_own() -> None:
     plan = plan_of(attacks=attacks)
     assert plan.models == ("a", "c", "b")
     assert [shot.name[:2] for shot in shots(plan)[3:]] == [("rga", "a"), ("rga", "c"), ("rga", "b"), ("mi", "b")]
-    for second in ({"surrogates": ["a", "b"]}, {"surrogates": ["b"], "label": "rga", "steps": 3}):
-        with pytest.raises(UsageError, match="two attacks are called 'rga'; give one a 'label'"):
+    for second, said in (
+        ({"surrogates": ["b", "a"]}, "'rga' is made on 'a' twice; leave one out, or give one a 'label'"),
+        ({"surrogates": ["b"], "label": "rga", "steps": 3}, "two attacks are called 'rga'; give one a 'label'"),
+    ):
+        with pytest.raises(UsageError, match=said):
             plan_of(attacks=["rga", {"attack": "rga", **second}])
     with pytest.raises(UsageError, match="surrogates"):
         plan_of(attacks=[{"attack": "rga", "surrogates": []}])
@@ -108,6 +111,13 @@ def test_calls_are_counted() -> None:
     assert estimate.calls["a"].everything == 2  # the guide map's masks
     estimate.seconds = {"a": Seconds(0.5, 1.0, 6.0)}
     assert estimate.minutes == pytest.approx((estimate.calls["a"].gradients * 0.5 + 44 + 12) / 60)
+
+
+def test_calls_are_counted_for_surrogates_of_single_attacks_too() -> None:
+    attacks: list[Any] = ["rga", {"attack": "mi", "steps": 7, "surrogates": ["b"]}]
+    calls = count_calls(plan_of(attacks=attacks, protocols=["annotation"]), {"x": [0]}).calls  # type: ignore[dict-item]
+    assert (calls["a"].gradients, calls["b"].gradients) == (40 * 3, 7)
+    assert (calls["a"].everything, calls["b"].everything) == (1, 0)  # no map on b
 
 
 @pytest.mark.parametrize("text", ["miou", "miou=", "miou=2", "miou=x", "iou=0.5", "=0.5", "miou=nan"])

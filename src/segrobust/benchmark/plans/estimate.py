@@ -99,10 +99,10 @@ def count_calls(plan: Plan, data: Mapping[str, Dataset]) -> Estimate:
                 passes[shot.surrogate] += recipe.steps
             else:
                 gradients[shot.surrogate] += _views(recipe) * _draws(shot.adaptive) * _at_once(shot.surrogate)
-    needs = any("masks" in shot.variant.make().needs for shot in attacks)
+    guided = {shot.surrogate for shot in attacks if "masks" in shot.variant.make().needs}
     for name in plan.models:
         asked = plan.protocol("clean") is not None and name == plan.prompt_source
-        whole[name] += int(asked or (needs and name in plan.white_boxes))
+        whole[name] += int(asked or name in guided)
     prompted = any(entry.protocol != "everything" for entry in plan.protocols)
     scores = 0
     for entry in plan.defences:

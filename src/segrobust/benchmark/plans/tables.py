@@ -6,6 +6,7 @@ from typing import Any
 from segrobust.benchmark.facts import Facts
 from segrobust.benchmark.plans.engine import Run
 from segrobust.benchmark.plans.tasks import protocols_of
+from segrobust.benchmark.plans.variants import variants
 from segrobust.benchmark.results import aggregate, to_json
 from segrobust.benchmark.rows import CLEAN, NO_DEFENCE, Row
 from segrobust.defences.table import KINDS
@@ -80,7 +81,7 @@ def facts_of(run: Run) -> Facts:
         protocol |= {"multimask": asked.rule, **asked.prompts.model_dump()}
     if plan.protocol("clean"):
         protocol["prompts_from"] = plan.prompt_source
-    labels = dict.fromkeys(shot.variant.label for shot in run.shots if shot.surrogate is not None)
+    labels = [variant.label for variant in variants(plan) if not variant.control]
     return Facts(
         plan=run.store.meta("name") or "",
         command=COMMAND,

@@ -34,8 +34,10 @@ class Variant:
         Raises:
             ValueError: the other is another attack, or is made on one of the same surrogates.
         """
-        if replace(other, surrogates=self.surrogates) != self or set(self.surrogates) & set(other.surrogates):
+        if replace(other, surrogates=self.surrogates) != self:
             raise ValueError(f"two attacks are called {self.label!r}; give one a 'label'")
+        if twice := [name for name in other.surrogates if name in self.surrogates]:
+            raise ValueError(f"{self.label!r} is made on {twice[0]!r} twice; leave one out, or give one a 'label'")
         return replace(self, surrogates=(*self.surrogates, *other.surrogates))
 
     @property
