@@ -36,6 +36,12 @@ IDLE = {  # numbers that belong to another aim of the same function, or to T-RA'
     "s-ra": {"rho", "sigma"},
     "boundary-shift-guide": {"masks", "floor"},
 }
+REARRANGING = {  # numbers that add a part, or that another one follows from
+    "s-ra": {"draws", "steps", "step_size"},
+    "t-ra": {"steps", "step_size"},
+    "absence": {"boxes"},
+    "falsify": {"copies"},
+}
 
 
 def small(name, **more):
@@ -138,24 +144,37 @@ def test_what_makes_an_input_attack_is_in_it(tiny_sam, name):
 def other_than(value):
     """Values near a default, of which a recipe takes at least one."""
     if isinstance(value, int):
-        return [value + 2, value - 1]
+        return [value + 2, value - 1] if value else [1]
     return [value / 2, value * 1.5] if value else [0.1, -0.1]
 
 
+def leaves(part, path=()):
+    """The values of nested settings by their path."""
+    if not isinstance(part, dict | list):
+        return {path: part}
+    inner = part.items() if isinstance(part, dict) else enumerate(part)
+    return {place: value for key, one in inner for place, value in leaves(one, (*path, key)).items()}
+
+
+def with_another(name, key, default):
+    """A value that the recipe takes instead of a default, and its settings then."""
+    for value in other_than(default):
+        with contextlib.suppress(UsageError):
+            return value, leaves(settings_of(make_recipe(name, **{key: value})))
+    pytest.fail(f"{name}: no other {key} is taken")
+
+
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_number_that_can_be_set_reaches_the_recipe(name):
-    defaults = settings_of(make_recipe(name))
+def test_every_number_that_can_be_set_stands_where_its_default_stood(name):
+    before = leaves(settings_of(make_recipe(name)))
     numbers = {key: default for key, default in parameters_of(name).items() if isinstance(default, int | float)}
-    given = set(numbers) - set(OF_ALL) - set(getattr(RECIPES[name], "keywords", {}))
-    idle = set()
-    for key in given:
-        for value in other_than(numbers[key]):
-            with contextlib.suppress(UsageError):
-                idle |= {key} if settings_of(make_recipe(name, **{key: value})) == defaults else set()
-                break
-        else:
-            pytest.fail(f"{name}: no other {key} is taken")
-    assert idle == IDLE.get(name, set())
+    for key in set(numbers) - set(OF_ALL) - set(getattr(RECIPES[name], "keywords", {})):
+        value, after = with_another(name, key, numbers[key])
+        changed = [(before.get(place), after.get(place)) for place in before | after]
+        changed = [(was, now) for was, now in changed if was != now]
+        assert bool(changed) == (key not in IDLE.get(name, ())), key
+        if key not in REARRANGING.get(name, ()):
+            assert set(changed) <= {(numbers[key], value)}, key
 
 
 @pytest.mark.parametrize("name", GENERIC)
