@@ -71,7 +71,13 @@ def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What was logged about names that are no text is escaped: processes send their reports as UTF-8."""
+    """What is said about names that are no text is escaped: processes send their reports as UTF-8."""
     report = yield
-    report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
+    report.sections = [(title, _escaped(text)) for title, text in report.sections]
+    if report.failed and (text := str(report.longrepr)) != _escaped(text):
+        report.longrepr = _escaped(text)
     return report
+
+
+def _escaped(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
