@@ -261,9 +261,9 @@ def test_an_answer_that_trickles_ends_at_the_timeout(endpoint: Endpoint) -> None
         except OSError:
             handler.close_connection = True
 
-    segmenter = segrobust.wrap_http(endpoint.address, timeout=1.0, retries=0)
+    segmenter = segrobust.wrap_http(endpoint.address, timeout=1.5, retries=0)
     endpoint.usual = trickle
-    with pytest.raises(AnswerError, match=r"TimeoutError the answer was not there after 1\.0 s"):
+    with pytest.raises(AnswerError, match=r"TimeoutError the answer was not there after 1\.5 s"):
         segmenter.answer(PHOTO, TWO)
     done.set()
 
