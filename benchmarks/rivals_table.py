@@ -1,6 +1,6 @@
 """falsify, RGA and its rivals at equal budget: white box, and the mean over the models that were not looked into."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from segrobust.models.ensemble_names import members_of
 from segrobust.report.tables import markdown_table
 
 Cell = dict[str, Any]
+Made = tuple[str, str]
+"""An attack, and the model it was made on."""
 BASE, OURS = "rga", "falsify"
 HEADER = (
     "attack", "gradients", "white box: mIoU ↑", "of RGA's", "boxes: ASR@50, % ↓", "other models: loss of mIoU ↓",
@@ -60,28 +62,18 @@ def rivals_text(results: dict[str, Any], surrogates: Sequence[str]) -> str:
 
 def against_text(results: dict[str, Any]) -> str:
     """``OURS`` against every other attack made on the same model: what it leaves there, and what others lose."""
-    seed, made_on = results["facts"]["seed"], results["facts"]["surrogates"][0]
-    others, cells = strangers(results, [made_on]), by_attack(results)
-    ours = scores([cells[OURS, made_on, made_on]]), losses(cells, (OURS, made_on), others)
-    rows = []
-    for attack in dict.fromkeys(attack for attack, where, _ in cells if where == made_on and attack != OURS):
-        white, lost = scores([cells[attack, made_on, made_on]]), losses(cells, (attack, made_on), others)
-        found = difference(ours[0], white, seed=seed), difference(ours[1], lost, seed=seed)
-        rows.append([f"{OURS} − {attack}", *(estimate_text(one, sign=True) for one in found)])
-    return markdown_table(["paired differences", "white box: mIoU", "other models: loss of mIoU"], rows)
+    first, cells = results["facts"]["surrogates"][0], by_attack(results)
+    made = dict.fromkeys(attack for attack, on, _ in cells if on == first and attack != OURS)
+    pairs = {f"{OURS} − {attack}": ((OURS, first), (attack, first)) for attack in made}
+    return _paired(results, pairs, "white box: mIoU", strangers(results, [first]))
 
 
 def surrogates_text(results: dict[str, Any]) -> str:
     """What an attack loses on the first surrogate, and gains on the models in none, by being made on another one."""
-    (first, *more), seed, cells = results["facts"]["surrogates"], results["facts"]["seed"], by_attack(results)
-    others, rows = strangers(results, [first, *more]), []
-    for attack, made_on in dict.fromkeys((attack, on) for attack, on, _ in cells if on in more):
-        if (attack, first, first) in cells:
-            white = [scores([cells[attack, on, first]]) for on in (made_on, first)]
-            lost = [losses(cells, (attack, on), others) for on in (made_on, first)]
-            found = (difference(*white, seed=seed), difference(*lost, seed=seed))
-            rows.append([f"{attack}: {made_on} − {first}", *(estimate_text(one, sign=True) for one in found)])
-    return markdown_table(["paired differences", f"{first}: mIoU", "other models: loss of mIoU"], rows)
+    (first, *more), cells = results["facts"]["surrogates"], by_attack(results)
+    made = dict.fromkeys((attack, on) for attack, on, _ in cells if on in more and (attack, first, first) in cells)
+    pairs = {f"{attack}: {on} − {first}": ((attack, on), (attack, first)) for attack, on in made}
+    return _paired(results, pairs, f"{first}: mIoU", strangers(results, [first, *more]))
 
 
 def falsify_section(results: dict[str, Any], command: str) -> str:
@@ -125,11 +117,22 @@ def scores(cells: Sequence[Cell]) -> Sums:
     return Sums(tuple(images), means * counts, counts)
 
 
-def losses(cells: dict[tuple[str, str, str], Cell], attack: tuple[str, str], targets: Sequence[str]) -> Sums:
+def losses(cells: dict[tuple[str, str, str], Cell], attack: Made, targets: Sequence[str]) -> Sums:
     """What targets lose on the way from the original to an attack made on a model, the mean over the targets."""
     before = scores([cells["clean", "", target] for target in targets])
     after = scores([cells[*attack, target] for target in targets])
     return Sums(before.images, before.sums - after.sums, before.counts)
+
+
+def _paired(results: dict[str, Any], pairs: Mapping[str, tuple[Made, Made]], left: str, others: Sequence[str]) -> str:
+    """Two attacks a row, the one minus the other: what is left of the first surrogate, and what other models lose."""
+    first, seed, cells = results["facts"]["surrogates"][0], results["facts"]["seed"], by_attack(results)
+    rows = []
+    for what, pair in pairs.items():
+        white, lost = [scores([cells[*one, first]]) for one in pair], [losses(cells, one, others) for one in pair]
+        found = (difference(*white, seed=seed), difference(*lost, seed=seed))
+        rows.append([what, *(estimate_text(one, sign=True) for one in found)])
+    return markdown_table(["paired differences", left, "other models: loss of mIoU"], rows)
 
 
 def _model_by_model(results: dict[str, Any], command: str) -> str:

@@ -28,7 +28,6 @@ RUN = [name for name in RECIPES if name != "universal"]  # needs a file: univers
 GENERIC = {**STEPS, **NEIGHBOURS, **INPUTS}
 SMALLER = {"copies": 2, "neighbours": 2, "samples": 3, "draws": 2, "inner": 2, "images": 1, "steps": 3, "queries": 12}
 
-SHARP = {"tim": {"smoothing": 0}}
 IDLE = {  # numbers that belong to another aim of the same function, or to T-RA's noise: to set them changes nothing
     "attack-sam": {"right", "down"},
     "attack-sam-enlarge": {"right", "down"},
@@ -134,9 +133,7 @@ def test_updates_and_views_lower_whatever_objective_there_is(tiny_sam, name, obj
 def test_what_makes_an_input_attack_is_in_it(tiny_sam, name):
     """Without its view, or without TIM's smoothing, another photo comes out."""
     image, recipe = photo(1, (60, 80)), make_recipe(name, **small(name, steps=2, probability=1.0))
-    plain = dataclasses.replace(
-        recipe, pixel_views=(), update=dataclasses.replace(recipe.update, **SHARP.get(name, {}))
-    )
+    plain = dataclasses.replace(recipe, pixel_views=(), update=dataclasses.replace(recipe.update, smoothing=0))
     photos = [attack(tiny_sam, image, one).image.pixels for one in (recipe, plain)]
     assert np.mean(photos[0] != photos[1]) > 0.05
 

@@ -11,9 +11,14 @@ from runs import make_photo
 from torch import Tensor
 
 from segrobust.benchmark.plans import models
+from segrobust.benchmark.plans.bench import open_data
+from segrobust.benchmark.plans.engine import Run
+from segrobust.benchmark.plans.folder import existing_folder
 from segrobust.benchmark.plans.reading import read_plan
 from segrobust.benchmark.plans.run import run_plan
 from segrobust.benchmark.plans.store import Store
+from segrobust.benchmark.plans.tables import rows
+from segrobust.benchmark.rows import Row
 from segrobust.errors import ModelError
 from segrobust.io.sa1b import write_sa1b
 from segrobust.models.base import Prediction
@@ -118,3 +123,17 @@ def stored(root: Path) -> list[str]:
         records = [record for table in tables for record in store._many(f"SELECT * FROM {table}", ())]
     timeless = [{k: v for k, v in record.items() if k not in ("seconds", "finished", "stat")} for record in records]
     return sorted(json.dumps(record, sort_keys=True) for record in timeless)
+
+
+def rows_of(root: Path) -> list[Row]:
+    """The rows of a run's folder, in the order of tables."""
+    folder, plan = existing_folder(root)
+    with Store(root, write=False) as store:
+        return list(rows(Run(plan, folder, store, open_data(plan), store.meta("models"))))
+
+
+def run_again(copy: Path, **options: Any) -> list[str]:
+    """Run a copied home, whose photos lie where the original's do."""
+    listener = Counting()
+    run_plan(existing_folder(copy / "out")[1], copy / "out", listener, **options)
+    return listener.items

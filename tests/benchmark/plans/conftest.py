@@ -1,5 +1,6 @@
 """A finished run of a small plan."""
 
+import shutil
 from pathlib import Path
 
 import plan_runs
@@ -22,3 +23,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(models, "load", plan_runs.load)
         plan_runs.run_home(home)
     return home
+
+
+@pytest.fixture
+def copy(home: Path, tmp_path: Path) -> Path:
+    """The same, to change."""
+    return Path(shutil.copytree(home, tmp_path / "copy"))
